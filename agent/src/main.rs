@@ -1,0 +1,2 @@
+//! The Palisade agent and its command line.
+fn main() {}

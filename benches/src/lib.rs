@@ -1,0 +1,1 @@
+//! Benchmarks beside the recorded figures.

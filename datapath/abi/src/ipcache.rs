@@ -1,0 +1,44 @@
+//! Addresses and prefixes with their identities. Twin of `bpf/abi/ipcache.h`.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::{Address, Identity, Prefix};
+
+/// Key of map `ipcache_cidr_v1` (longest prefix match). Exact addresses are keys of `ipcache_v1`.
+#[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
+#[repr(C)]
+pub struct IpcachePrefix {
+    /// Length in the 128-bit mapped space; 96 plus the length for IPv4.
+    pub prefix_len: u32,
+    /// First address of the prefix.
+    pub address: Address,
+}
+
+impl From<Prefix> for IpcachePrefix {
+    fn from(prefix: Prefix) -> Self {
+        Self {
+            prefix_len: u32::from(prefix.mapped_length()),
+            address: prefix.address(),
+        }
+    }
+}
+
+/// Value of both ipcache maps.
+#[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
+#[repr(C)]
+pub struct IpcacheEntry {
+    /// The identity of the addresses.
+    pub identity: u32,
+    /// Always 0.
+    pub flags: u32,
+}
+
+impl IpcacheEntry {
+    /// An entry without flags.
+    pub const fn new(identity: Identity) -> Self {
+        Self {
+            identity: identity.get(),
+            flags: 0,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The eBPF programs of a node, their loader, maps and events.

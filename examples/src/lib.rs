@@ -1,0 +1,1 @@
+//! One runnable example per kind of user.

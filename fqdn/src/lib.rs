@@ -1,0 +1,1 @@
+//! DNS names, patterns, a wire view, a cache and the filter that decides a query.

@@ -1,0 +1,1 @@
+//! Labels, selectors, security identities and the ipcache.

@@ -1,0 +1,1 @@
+//! Flows: what happened to which packet, and which rule decided.

@@ -1,0 +1,1 @@
+//! Network policies in, decision tables, verdicts and explanations out.

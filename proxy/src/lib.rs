@@ -1,0 +1,1 @@
+//! A transparent DNS proxy that enforces rules per query.
