@@ -1,0 +1,98 @@
+//! What changes the meaning of policies on a node.
+
+use std::sync::Arc;
+
+/// The settings under which documents are read and policies decide.
+///
+/// The defaults are those of a Kubernetes node: dual stack, the host always reaches its pods, peers
+/// are those of the local cluster, and files must pass the cluster's schema.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// When a direction of an endpoint is enforced.
+    pub enforcement: Enforcement,
+    /// Whether the node itself reaches its endpoints without a rule.
+    pub allow_localhost: AllowLocalhost,
+    /// The name of this cluster, for the entity `cluster`.
+    pub cluster_name: Arc<str>,
+    /// The cluster that peers are confined to unless a selector names one; `None` confines nothing.
+    pub policy_cluster: Option<Arc<str>>,
+    /// How much of a document is checked.
+    pub level: Level,
+    /// The address families of the node, which decide the labels of the world.
+    pub stack: Stack,
+    /// Whether `enableDefaultDeny` is honoured; else every rule switches default deny on.
+    pub default_deny_choice: DefaultDenyChoice,
+    /// Whether rules may redirect to a proxy.
+    pub l7_proxy: L7Proxy,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            enforcement: Enforcement::Default,
+            allow_localhost: AllowLocalhost::Always,
+            cluster_name: "default".into(),
+            policy_cluster: Some("default".into()),
+            level: Level::Cluster,
+            stack: Stack::Dual,
+            default_deny_choice: DefaultDenyChoice::Honoured,
+            l7_proxy: L7Proxy::Enabled,
+        }
+    }
+}
+
+/// When a direction of an endpoint is enforced.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Enforcement {
+    /// Always, even without a rule.
+    Always,
+    /// Where a rule of that direction selects the endpoint.
+    Default,
+    /// Never; deny rules are ignored too.
+    Never,
+}
+
+/// Whether the node itself reaches its endpoints without a rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AllowLocalhost {
+    /// It does; a deny rule still wins.
+    Always,
+    /// It needs a rule like any other peer.
+    ByPolicy,
+}
+
+/// How much of a document is checked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Level {
+    /// What Cilium's agent takes.
+    Agent,
+    /// What a cluster takes: the agent's checks and the schema of the resource.
+    Cluster,
+}
+
+/// The address families of the node.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stack {
+    /// IPv4 and IPv6: the world is `reserved:world-ipv4` and `reserved:world-ipv6`.
+    Dual,
+    /// One family: the world is `reserved:world`.
+    Single,
+}
+
+/// Whether `enableDefaultDeny` is honoured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DefaultDenyChoice {
+    /// Every rule switches default deny on for its direction.
+    Forced,
+    /// A document may say that it does not.
+    Honoured,
+}
+
+/// Whether rules may redirect to a proxy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum L7Proxy {
+    /// Rules that need a proxy are refused.
+    Disabled,
+    /// They are taken.
+    Enabled,
+}
