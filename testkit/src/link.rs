@@ -1,0 +1,40 @@
+//! Veth pairs between namespaces.
+
+use crate::{Error, Namespace};
+
+/// One end of a veth pair.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// Where it stands.
+    pub namespace: &'a Namespace,
+    /// Its name there, up to 15 characters.
+    pub name: &'a str,
+    /// Its addresses with prefix lengths: `10.0.0.1/24`, `fd00::1/64`.
+    pub addresses: &'a [&'a str],
+}
+
+/// Makes a pair with both ends up and addressed; it goes when one of its namespaces goes.
+///
+/// Addresses are usable at once: duplicate address detection is left out.
+///
+/// # Errors
+/// What `ip` said, as [`Error::Failed`].
+pub fn pair(one: &End<'_>, other: &End<'_>) -> Result<(), Error> {
+    one.namespace.ip(&format!(
+        "link add {} type veth peer name {} netns {}",
+        one.name,
+        other.name,
+        other.namespace.path().display()
+    ))?;
+    for end in [one, other] {
+        for address in end.addresses {
+            let nodad = if address.contains(':') { "nodad" } else { "" };
+            end.namespace
+                .ip(&format!("address add {address} dev {} {nodad}", end.name))?;
+        }
+        end.namespace
+            .sysctl(&format!("net.ipv6.conf.{}.accept_dad", end.name), "0")?;
+        end.namespace.ip(&format!("link set {} up", end.name))?;
+    }
+    Ok(())
+}
