@@ -7,13 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::time::Duration;
 
-use palisade_testkit::{BpfFs, Namespace, echo, link, wait_for};
+use palisade_testkit::{BpfFs, Error, Namespace, echo, link, wait_for};
 
-fn joined() -> (Namespace, Namespace) {
-    let (one, other) = (
-        Namespace::new("one").unwrap(),
-        Namespace::new("other").unwrap(),
-    );
+fn joined() -> Result<(Namespace, Namespace), Error> {
+    let (one, other) = (Namespace::new("one")?, Namespace::new("other")?);
     link::pair(
         &link::End {
             namespace: &one,
@@ -25,14 +22,13 @@ fn joined() -> (Namespace, Namespace) {
             name: "eth0",
             addresses: &["10.0.0.2/24", "fd00::2/64"],
         },
-    )
-    .unwrap();
-    (one, other)
+    )?;
+    Ok((one, other))
 }
 
 #[test]
 fn tcp_and_udp_echo_over_both_families() {
-    let (client, server) = joined();
+    let (client, server) = joined().unwrap();
     for address in ["10.0.0.2:0", "[fd00::2]:0"] {
         let address: SocketAddr = address.parse().unwrap();
         let tcp = echo::Server::tcp(&server, address).unwrap();
@@ -65,7 +61,7 @@ fn tcp_and_udp_echo_over_both_families() {
 
 #[test]
 fn a_server_closes_its_connections_when_it_stops() {
-    let (client, server) = joined();
+    let (client, server) = joined().unwrap();
     let tcp = echo::Server::tcp(&server, "10.0.0.2:0".parse().unwrap()).unwrap();
     let address = tcp.address();
     let mut stream = client.run(|| TcpStream::connect(address)).unwrap().unwrap();
