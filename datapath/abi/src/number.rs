@@ -306,4 +306,13 @@ impl PortIndex {
     pub const fn get(self) -> u32 {
         self.0
     }
+
+    /// The place with this index; `None` from [`crate::PORT_INDEXES`] on.
+    pub const fn from_index(index: u32) -> Option<Self> {
+        if index < crate::PORT_INDEXES {
+            Some(Self(index))
+        } else {
+            None
+        }
+    }
 }
