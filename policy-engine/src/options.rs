@@ -24,6 +24,10 @@ pub struct Options {
     pub default_deny_choice: DefaultDenyChoice,
     /// Whether rules may redirect to a proxy.
     pub l7_proxy: L7Proxy,
+    /// Whether the labels of nodes are known, so that rules may select nodes.
+    pub node_labels: NodeLabels,
+    /// Whether a port may be left out, for protocols that have none.
+    pub extended_protocols: ExtendedProtocols,
 }
 
 impl Default for Options {
@@ -37,6 +41,8 @@ impl Default for Options {
             stack: Stack::Dual,
             default_deny_choice: DefaultDenyChoice::Honoured,
             l7_proxy: L7Proxy::Enabled,
+            node_labels: NodeLabels::Unknown,
+            extended_protocols: ExtendedProtocols::Disabled,
         }
     }
 }
@@ -94,5 +100,23 @@ pub enum L7Proxy {
     /// Rules that need a proxy are refused.
     Disabled,
     /// They are taken.
+    Enabled,
+}
+
+/// Whether the labels of nodes are known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NodeLabels {
+    /// They are; rules may select nodes.
+    Known,
+    /// They are not, and a rule that selects nodes is refused.
+    Unknown,
+}
+
+/// Whether a port may be left out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ExtendedProtocols {
+    /// Every item of `ports` names a port.
+    Disabled,
+    /// An item without a port is every packet of its protocol.
     Enabled,
 }

@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use palisade_abi::{Direction, Prefix, Protocol};
-use palisade_fqdn::Pattern;
-use palisade_identity::{LabelSet, Selector};
+use palisade_fqdn::MatchPattern;
+use palisade_identity::{LabelSet, Selector, Source};
 
 use crate::span::Location;
 
@@ -37,7 +37,7 @@ impl Policy {
     }
 
     /// The DNS selectors of the policy, in the order they stand in.
-    pub fn fqdns(&self) -> impl Iterator<Item = &Pattern> {
+    pub fn fqdns(&self) -> impl Iterator<Item = &MatchPattern> {
         self.peers().filter_map(|peer| match &peer.kind {
             PeerKind::Fqdn(pattern) => Some(pattern),
             PeerKind::Cidr { .. } | PeerKind::Endpoints | PeerKind::Entity(_) => None,
@@ -140,11 +140,15 @@ impl Subject {
     /// Whether a rule of this subject is in force for an endpoint with these labels.
     pub fn selects(&self, labels: &LabelSet) -> bool {
         match self {
-            Self::Endpoints(selector) => {
-                !labels.has_reserved("host") && selector.matches(labels)
-            }
+            Self::Endpoints(selector) => !is_host(labels) && selector.matches(labels),
         }
     }
+}
+
+fn is_host(labels: &LabelSet) -> bool {
+    labels
+        .get("host")
+        .is_some_and(|label| label.source() == Source::Reserved)
 }
 
 /// What a rule does with what it matches. A deny beats every allow, however narrow.
@@ -209,7 +213,7 @@ pub enum PeerKind {
     /// An entity. Some entities become several selectors.
     Entity(Entity),
     /// A DNS name or pattern: matches identities with the label `fqdn:TEXT`.
-    Fqdn(Pattern),
+    Fqdn(MatchPattern),
 }
 
 /// A name for a set of peers that have no pods' labels.
@@ -282,7 +286,7 @@ pub enum Redirect {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DnsRule {
     /// What the name must match.
-    pub pattern: Pattern,
+    pub pattern: MatchPattern,
     /// Where the item stands.
     pub location: Location,
 }

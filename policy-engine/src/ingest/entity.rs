@@ -1,0 +1,79 @@
+//! Entities: names for peers without pods' labels.
+
+use palisade_identity::Selector;
+
+use super::scope::{Scope, reserved};
+use crate::options::Level;
+use crate::rule::Entity;
+
+/// The entities that a document may name, in the words it uses.
+pub(super) const fn words(level: Level) -> &'static [(&'static str, Entity)] {
+    match level {
+        Level::Agent => &WORDS,
+        // The schema of the resource does not list the two families of the world.
+        Level::Cluster => WORDS.split_at(11).0,
+    }
+}
+
+/// The selectors of an entity, of which one must match; `None` for everybody.
+pub(super) fn selectors(entity: Entity, scope: &Scope) -> Option<Vec<Selector>> {
+    let names: &[&str] = match entity {
+        Entity::All => return None,
+        Entity::Cluster => &[
+            "host",
+            "remote-node",
+            "init",
+            "ingress",
+            "health",
+            "unmanaged",
+            "kube-apiserver",
+        ],
+        Entity::Health => &["health"],
+        Entity::Host => &["host"],
+        Entity::Ingress => &["ingress"],
+        Entity::Init => &["init"],
+        Entity::KubeApiserver => &["kube-apiserver"],
+        Entity::None => &[],
+        Entity::RemoteNode => &["remote-node"],
+        Entity::Unmanaged => &["unmanaged"],
+        Entity::World => &["world", "world-ipv4", "world-ipv6"],
+        Entity::WorldIpv4 => &["world-ipv4"],
+        Entity::WorldIpv6 => &["world-ipv6"],
+    };
+    let mut selectors: Vec<Selector> = names.iter().filter_map(|name| reserved(name)).collect();
+    if entity == Entity::Cluster {
+        selectors.push(scope.local_cluster.clone());
+    }
+    Some(selectors)
+}
+
+const WORDS: [(&str, Entity); 13] = [
+    ("all", Entity::All),
+    ("cluster", Entity::Cluster),
+    ("health", Entity::Health),
+    ("host", Entity::Host),
+    ("ingress", Entity::Ingress),
+    ("init", Entity::Init),
+    ("kube-apiserver", Entity::KubeApiserver),
+    ("none", Entity::None),
+    ("remote-node", Entity::RemoteNode),
+    ("unmanaged", Entity::Unmanaged),
+    ("world", Entity::World),
+    ("world-ipv4", Entity::WorldIpv4),
+    ("world-ipv6", Entity::WorldIpv6),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_knows_every_entity_but_the_two_families_of_the_world() {
+        let words: Vec<_> = words(Level::Cluster)
+            .iter()
+            .map(|(word, _)| *word)
+            .collect();
+        assert_eq!(words.last(), Some(&"world"));
+        assert_eq!(words.len(), 11);
+    }
+}
