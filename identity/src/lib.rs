@@ -1,1 +1,77 @@
 //! Labels, selectors, security identities and the ipcache.
+//!
+//! A workload is known by its *labels*, not by its address. Equal label sets share one numeric
+//! [`Identity`], the number that packets and policy tables carry; the *ipcache* says which address
+//! has which identity. This crate holds that vocabulary, with the semantics of Cilium. It is pure:
+//! no I/O, no clock, no threads.
+//!
+//! ```text
+//! labels ──▶ LabelSet ──Allocator──▶ Identity ──▶ policy tables
+//!               ▲                        ▲
+//!           Selector                 Ipcache ◀── address
+//! ```
+//!
+//! ```
+//! use palisade_identity::{Allocator, Ipcache, LabelSet, Prefix, Range, Selector};
+//!
+//! let cart = LabelSet::parse(["k8s:app=cart", "k8s:io.kubernetes.pod.namespace=shop"])?;
+//!
+//! // A key without a source matches every source.
+//! let web = Selector::from_labels([("app", "web")])?;
+//! assert!(!web.matches(&cart));
+//! let why = web.unmet(&cart).map(|unmet| unmet.to_string());
+//! assert_eq!(why.as_deref(), Some(r#"label app is "cart", not "web""#));
+//!
+//! // Equal labels, equal number.
+//! let mut allocator = Allocator::new(Range::CLUSTER);
+//! let (identity, _) = allocator.allocate(&cart)?;
+//! assert_eq!(allocator.get(&cart), Some(identity));
+//!
+//! // The longest prefix says whose address it is.
+//! let mut ipcache = Ipcache::new();
+//! ipcache.insert("10.0.0.0/8".parse::<Prefix>()?, palisade_identity::Identity::WORLD_IPV4);
+//! ipcache.insert("10.1.2.3".parse::<Prefix>()?, identity);
+//! let (prefix, found) = ipcache.lookup("10.1.2.3".parse()?).ok_or("no entry")?;
+//! assert_eq!((prefix.to_string().as_str(), *found), ("10.1.2.3/32", identity));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Label`], [`LabelSet`]: parsed, printed, with the key that Cilium's kvstore uses.
+//! - [`Selector`]: what Kubernetes calls a label selector, over labels with a [`Source`].
+//! - [`reserved`]: the identities that have a fixed number.
+//! - [`Allocator`]: numbers for label sets, counted by references, in one of two [`Range`]s.
+//! - [`Ipcache`]: longest-prefix match over IPv4 and IPv6.
+//!
+//! Two differences from Cilium are deliberate: a source outside [`Source`] is an error instead of
+//! a new source, and a `:` after the first `=` belongs to the value.
+//!
+//! Feature `serde`: labels, label sets and selectors' text as strings.
+#![forbid(unsafe_code)]
+
+mod allocator;
+mod cidr;
+mod ipcache;
+mod key;
+mod label;
+mod label_set;
+mod requirement;
+pub mod reserved;
+mod scope;
+mod selector;
+#[cfg(feature = "serde")]
+mod serial;
+mod source;
+mod unmet;
+
+pub use palisade_abi::{Address, Identity, Prefix};
+
+pub use self::allocator::{AllocateError, Allocated, Allocation, Allocator, Range, Release};
+pub use self::ipcache::Ipcache;
+pub use self::key::{KeyError, LabelKey};
+pub use self::label::{Label, LabelError};
+pub use self::label_set::{LabelSet, LabelSetError};
+pub use self::requirement::{Operator, Requirement, SelectorError};
+pub use self::scope::Scope;
+pub use self::selector::Selector;
+pub use self::source::{Source, SourceError};
+pub use self::unmet::Unmet;

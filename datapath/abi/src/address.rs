@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
 
 use thiserror::Error;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -141,6 +142,64 @@ impl Prefix {
     pub const fn is_exact(self) -> bool {
         self.mapped_length == 128
     }
+
+    /// The last address of the prefix.
+    pub fn last(self) -> Address {
+        let host_bits = u128::MAX
+            .checked_shr(u32::from(self.mapped_length))
+            .unwrap_or(0);
+        Address((self.bits() | host_bits).to_be_bytes())
+    }
+
+    /// Whether every address of `inner` is in this prefix. IPv4 and IPv6 are apart: `::/0` holds no
+    /// IPv4 address.
+    pub fn covers(self, inner: Self) -> bool {
+        let differing = (self.bits() ^ inner.bits()).leading_zeros();
+        self.address.is_ipv4() == inner.address.is_ipv4()
+            && self.mapped_length <= inner.mapped_length
+            && differing >= u32::from(self.mapped_length)
+    }
+
+    const fn bits(self) -> u128 {
+        u128::from_be_bytes(self.address.0)
+    }
+}
+
+/// A text that is no prefix.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Error)]
+#[non_exhaustive]
+pub enum PrefixParseError {
+    /// What stands before the `/` is no address.
+    #[error("a prefix begins with an IPv4 or IPv6 address")]
+    Address,
+    /// What stands after the `/` is no number.
+    #[error("the length of a prefix is a number")]
+    Length,
+    /// The length exceeds the address family.
+    #[error(transparent)]
+    TooLong(#[from] PrefixError),
+}
+
+impl FromStr for Prefix {
+    type Err = PrefixParseError;
+
+    /// Reads `address/length`, or an address for the prefix of its full length.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| PrefixParseError::Address)?;
+        let Some(length) = length else {
+            return Ok(Self::exact(address));
+        };
+        // The standard parser takes a sign, which no prefix has.
+        let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+        let length = Some(length)
+            .filter(|_| digits)
+            .and_then(|text| text.parse().ok());
+        Ok(Self::new(address, length.ok_or(PrefixParseError::Length)?)?)
+    }
 }
 
 impl fmt::Display for Prefix {
@@ -169,6 +228,39 @@ mod tests {
         assert_eq!(prefix.mapped_length(), 104);
         let all = Prefix::new("fd00::1".parse().unwrap(), 0).unwrap();
         assert_eq!(all.to_string(), "::/0");
+    }
+
+    #[test]
+    fn a_prefix_covers_what_lies_inside_its_own_family() {
+        let covers = |outer: &str, inner: &str| {
+            let outer: Prefix = outer.parse().unwrap();
+            outer.covers(inner.parse().unwrap())
+        };
+        assert!(covers("10.0.0.0/8", "10.1.0.0/16"));
+        assert!(covers("10.0.0.0/8", "10.0.0.0/8"));
+        assert!(covers("0.0.0.0/0", "192.0.2.1"));
+        assert!(covers("::/0", "fd00::1"));
+        assert!(!covers("10.1.0.0/16", "10.0.0.0/8"));
+        assert!(!covers("10.0.0.0/8", "11.0.0.0/8"));
+        assert!(!covers("::/0", "10.0.0.1"));
+        assert!(!covers("0.0.0.0/0", "::/0"));
+    }
+
+    #[test]
+    fn the_last_address_has_all_host_bits() {
+        let last = |text: &str| text.parse::<Prefix>().unwrap().last().to_string();
+        assert_eq!(last("10.0.0.0/8"), "10.255.255.255");
+        assert_eq!(last("10.0.0.7"), "10.0.0.7");
+        assert_eq!(last("::/0"), "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
+    }
+
+    #[test]
+    fn a_text_that_is_no_prefix_says_why() {
+        let error = |text: &str| text.parse::<Prefix>().unwrap_err();
+        assert_eq!(error("ten/8"), PrefixParseError::Address);
+        assert_eq!(error("10.0.0.0/+8"), PrefixParseError::Length);
+        assert_eq!(error("10.0.0.0/"), PrefixParseError::Length);
+        assert!(matches!(error("10.0.0.0/33"), PrefixParseError::TooLong(_)));
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod number;
 mod policy;
 mod table;
 
-pub use self::address::{Address, Prefix, PrefixError};
+pub use self::address::{Address, Prefix, PrefixError, PrefixParseError};
 pub use self::config::{DatapathConfig, Mode, TableSizes};
 pub use self::conntrack::{
     CtEntry, CtKey, FLOW_CLOSING_ORIGINAL, FLOW_CLOSING_REPLY, FLOW_ORIGINAL_IS_HIGH,

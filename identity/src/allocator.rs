@@ -1,0 +1,333 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use palisade_abi::Identity;
+use thiserror::Error;
+
+use crate::label_set::LabelSet;
+
+/// The numbers that an allocator gives out, both ends included.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Range {
+    first: u32,
+    last: u32,
+}
+
+impl Range {
+    /// Workloads of a cluster that is alone: 256 to 65,535.
+    pub const CLUSTER: Self = Self {
+        first: 256,
+        last: 0xffff,
+    };
+    /// What only this node knows (CIDR and FQDN identities): 16,777,217 to 33,554,431.
+    pub const LOCAL: Self = Self {
+        first: Identity::FIRST_LOCAL.get(),
+        last: 0x01ff_ffff,
+    };
+
+    /// The range of these ends; `None` if the first lies after the last.
+    pub const fn new(first: Identity, last: Identity) -> Option<Self> {
+        if first.get() > last.get() {
+            return None;
+        }
+        Some(Self {
+            first: first.get(),
+            last: last.get(),
+        })
+    }
+
+    /// Whether a number lies in the range.
+    pub const fn contains(self, identity: Identity) -> bool {
+        self.first <= identity.get() && identity.get() <= self.last
+    }
+
+    const fn count(self) -> u64 {
+        self.last as u64 - self.first as u64 + 1
+    }
+}
+
+/// Numbers for label sets on one node, counted by references.
+///
+/// Numbers are given in sequence and wrap around at the end of the range, so that a released one is
+/// not seen again soon. Who must be sure that nobody still reads a number withholds it when it is
+/// released, and offers it again when a grace period is over.
+///
+/// After a restart: restore every entry of the last checkpoint, let events allocate what is still
+/// in use, then release each restored entry once.
+///
+/// ```
+/// use palisade_identity::{Allocation, Allocator, LabelSet, Range, Release};
+///
+/// let world = LabelSet::of_prefix("10.0.0.0/8".parse()?);
+/// let mut allocator = Allocator::new(Range::LOCAL);
+/// let (identity, allocation) = allocator.allocate(&world)?;
+/// assert_eq!((identity.get(), allocation), (16_777_217, Allocation::New));
+/// assert_eq!(allocator.allocate(&world)?, (identity, Allocation::Existing));
+/// assert_eq!(allocator.release(identity), Release::StillUsed);
+/// assert_eq!(allocator.release(identity), Release::Released);
+/// assert_eq!(allocator.labels(identity), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Allocator {
+    range: Range,
+    next: u32,
+    by_identity: BTreeMap<Identity, Entry>,
+    by_labels: HashMap<LabelSet, Identity>,
+    withheld: BTreeSet<Identity>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    labels: LabelSet,
+    references: u64,
+}
+
+/// One identity of a checkpoint.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Allocated {
+    /// The number.
+    pub identity: Identity,
+    /// The labels that have it.
+    pub labels: LabelSet,
+    /// How many references were held. They do not outlive their holders: restoring makes one.
+    pub references: u64,
+}
+
+/// Whether an allocation gave out a number.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Allocation {
+    /// The labels had a number; it has one more reference.
+    Existing,
+    /// The labels had none; the number has one reference.
+    New,
+}
+
+/// What became of a released number.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Release {
+    /// That was the last reference; the number is free.
+    Released,
+    /// Others still hold it.
+    StillUsed,
+    /// Nobody held it.
+    Unknown,
+}
+
+/// Why a number could not be given out.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum AllocateError {
+    /// Every number is in use or withheld.
+    #[error("all {count} identities are in use, none is left for {labels}")]
+    Exhausted {
+        /// Numbers in the range.
+        count: u64,
+        /// The labels that got none.
+        labels: LabelSet,
+    },
+    /// The number to restore belongs to other labels.
+    #[error("identity {identity} belongs to {holder}, not to {labels}")]
+    IdentityTaken {
+        /// The number.
+        identity: Identity,
+        /// The labels that have it.
+        holder: LabelSet,
+        /// The labels that were to have it.
+        labels: LabelSet,
+    },
+    /// The labels to restore have another number.
+    #[error("{labels} have identity {current}, not {identity}")]
+    LabelsTaken {
+        /// The labels.
+        labels: LabelSet,
+        /// The number that they have.
+        current: Identity,
+        /// The number that they were to have.
+        identity: Identity,
+    },
+    /// The number to restore is not the allocator's to give.
+    #[error("identity {identity} is outside {first} to {last}")]
+    OutOfRange {
+        /// The number.
+        identity: Identity,
+        /// The first number of the range.
+        first: Identity,
+        /// The last number of the range.
+        last: Identity,
+    },
+}
+
+impl Allocator {
+    /// An allocator that has given out nothing.
+    pub fn new(range: Range) -> Self {
+        Self {
+            range,
+            next: range.first,
+            by_identity: BTreeMap::new(),
+            by_labels: HashMap::new(),
+            withheld: BTreeSet::new(),
+        }
+    }
+
+    /// Takes a reference on the number of these labels, which get one if they have none.
+    ///
+    /// # Errors
+    /// [`AllocateError::Exhausted`]; nothing has changed then.
+    pub fn allocate(&mut self, labels: &LabelSet) -> Result<(Identity, Allocation), AllocateError> {
+        if let Some(identity) = self.get(labels) {
+            self.reference(identity);
+            return Ok((identity, Allocation::Existing));
+        }
+        let identity = self.free().ok_or_else(|| AllocateError::Exhausted {
+            count: self.range.count(),
+            labels: labels.clone(),
+        })?;
+        self.next = self.after(identity.get());
+        self.insert(identity, labels);
+        Ok((identity, Allocation::New))
+    }
+
+    /// Gives up one reference.
+    pub fn release(&mut self, identity: Identity) -> Release {
+        let Some(entry) = self.by_identity.get_mut(&identity) else {
+            return Release::Unknown;
+        };
+        entry.references -= 1;
+        if entry.references > 0 {
+            return Release::StillUsed;
+        }
+        if let Some(entry) = self.by_identity.remove(&identity) {
+            self.by_labels.remove(&entry.labels);
+        }
+        Release::Released
+    }
+
+    /// Takes a reference on a number that these labels had before a restart, withheld or not.
+    ///
+    /// # Errors
+    /// [`AllocateError`] if the number is out of range, or number or labels are taken otherwise.
+    pub fn restore(&mut self, identity: Identity, labels: &LabelSet) -> Result<(), AllocateError> {
+        if !self.range.contains(identity) {
+            return Err(AllocateError::OutOfRange {
+                identity,
+                first: Identity::new(self.range.first),
+                last: Identity::new(self.range.last),
+            });
+        }
+        match (self.labels(identity), self.get(labels)) {
+            (Some(holder), _) if holder != labels => Err(AllocateError::IdentityTaken {
+                identity,
+                holder: holder.clone(),
+                labels: labels.clone(),
+            }),
+            (_, Some(current)) if current != identity => Err(AllocateError::LabelsTaken {
+                labels: labels.clone(),
+                current,
+                identity,
+            }),
+            (Some(_), _) => {
+                self.reference(identity);
+                Ok(())
+            }
+            (None, _) => {
+                self.insert(identity, labels);
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps a number from being given out until it is offered; a holder keeps it.
+    pub fn withhold(&mut self, identity: Identity) {
+        self.withheld.insert(identity);
+    }
+
+    /// Lets a withheld number be given out again.
+    pub fn offer(&mut self, identity: Identity) {
+        self.withheld.remove(&identity);
+    }
+
+    /// The labels of a number.
+    pub fn labels(&self, identity: Identity) -> Option<&LabelSet> {
+        self.by_identity.get(&identity).map(|entry| &entry.labels)
+    }
+
+    /// The number of these labels.
+    pub fn get(&self, labels: &LabelSet) -> Option<Identity> {
+        self.by_labels.get(labels).copied()
+    }
+
+    /// How many references a number has.
+    pub fn references(&self, identity: Identity) -> u64 {
+        self.by_identity
+            .get(&identity)
+            .map_or(0, |entry| entry.references)
+    }
+
+    /// Every number in use with its labels, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Identity, &LabelSet)> {
+        self.by_identity
+            .iter()
+            .map(|(identity, entry)| (*identity, &entry.labels))
+    }
+
+    /// How many numbers are in use.
+    pub fn len(&self) -> usize {
+        self.by_identity.len()
+    }
+
+    /// Whether no number is in use.
+    pub fn is_empty(&self) -> bool {
+        self.by_identity.is_empty()
+    }
+
+    /// Everything to restore after a restart, in the order of the numbers.
+    pub fn checkpoint(&self) -> Vec<Allocated> {
+        self.by_identity
+            .iter()
+            .map(|(identity, entry)| Allocated {
+                identity: *identity,
+                labels: entry.labels.clone(),
+                references: entry.references,
+            })
+            .collect()
+    }
+
+    /// The first number from `next` on, around the end, that is neither used nor withheld.
+    fn free(&self) -> Option<Identity> {
+        let mut candidate = self.next;
+        // Every step but the last passes a number in use or withheld.
+        let steps = self.by_identity.len().saturating_add(self.withheld.len());
+        for _ in 0..=steps {
+            let identity = Identity::new(candidate);
+            if !self.by_identity.contains_key(&identity) && !self.withheld.contains(&identity) {
+                return Some(identity);
+            }
+            candidate = self.after(candidate);
+        }
+        None
+    }
+
+    const fn after(&self, number: u32) -> u32 {
+        if number == self.range.last {
+            self.range.first
+        } else {
+            number + 1
+        }
+    }
+
+    fn reference(&mut self, identity: Identity) {
+        if let Some(entry) = self.by_identity.get_mut(&identity) {
+            entry.references += 1;
+        }
+    }
+
+    fn insert(&mut self, identity: Identity, labels: &LabelSet) {
+        let entry = Entry {
+            labels: labels.clone(),
+            references: 1,
+        };
+        self.by_identity.insert(identity, entry);
+        self.by_labels.insert(labels.clone(), identity);
+    }
+}

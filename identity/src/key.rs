@@ -1,0 +1,220 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use palisade_abi::Prefix;
+use thiserror::Error;
+
+use crate::cidr;
+use crate::label::Label;
+use crate::source::{self, Source, SourceError};
+
+/// The key of a requirement: a source, which may be [`Source::Any`], and a key.
+///
+/// ```
+/// use palisade_identity::{LabelKey, Source};
+///
+/// // No source means every source.
+/// assert_eq!("app".parse::<LabelKey>()?.source(), Source::Any);
+/// assert_eq!("k8s:app".parse::<LabelKey>()?.source(), Source::K8s);
+/// assert!("k8s:-app".parse::<LabelKey>().is_err());
+/// # Ok::<(), palisade_identity::KeyError>(())
+/// ```
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LabelKey {
+    key: Arc<str>,
+    source: Source,
+    prefix: Option<Prefix>,
+}
+
+/// What is wrong with the key of a requirement.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The key is empty.
+    #[error("label key `{text}` has no name")]
+    Empty {
+        /// The key as it was given.
+        text: String,
+    },
+    /// A CIDR key that is no prefix.
+    #[error("label key `{text}` is not an address prefix")]
+    InvalidCidr {
+        /// The key as it was given.
+        text: String,
+    },
+    /// The part after the `/`, or the whole key.
+    #[error(
+        "label key `{text}`: a name is up to 63 letters, digits, `-`, `_` and `.`, with a letter \
+         or digit at both ends"
+    )]
+    InvalidName {
+        /// The key as it was given.
+        text: String,
+    },
+    /// The part before the `/`.
+    #[error("label key `{text}`: what stands before the `/` is a DNS name in lower case")]
+    InvalidPrefix {
+        /// The key as it was given.
+        text: String,
+    },
+    /// The text before the colon is no source.
+    #[error(transparent)]
+    UnknownSource(#[from] SourceError),
+}
+
+impl LabelKey {
+    /// A key of its two parts.
+    ///
+    /// # Errors
+    /// [`KeyError`] for what Kubernetes does not take as a label key; a CIDR key must be a prefix,
+    /// an FQDN key may be any printable text.
+    pub fn new(source: Source, key: &str) -> Result<Self, KeyError> {
+        let text = || format!("{source}:{key}");
+        if key.is_empty() {
+            return Err(KeyError::Empty { text: text() });
+        }
+        match source {
+            Source::Cidr => cidr::parse(key)
+                .map(Self::cidr)
+                .ok_or_else(|| KeyError::InvalidCidr { text: text() }),
+            Source::Fqdn if key.contains(|c: char| c.is_control() || ";=".contains(c)) => {
+                Err(KeyError::InvalidName { text: text() })
+            }
+            Source::Fqdn => Ok(Self::unchecked(source, key)),
+            Source::Any
+            | Source::CidrGroup
+            | Source::Cni
+            | Source::Container
+            | Source::Directory
+            | Source::K8s
+            | Source::Node
+            | Source::Reserved
+            | Source::Unspec => {
+                check_qualified_name(key, text)?;
+                Ok(Self::unchecked(source, key))
+            }
+        }
+    }
+
+    /// The key that a prefix's label has; it is met by every prefix inside.
+    pub fn cidr(prefix: Prefix) -> Self {
+        Self {
+            prefix: Some(prefix),
+            ..Self::unchecked(Source::Cidr, &cidr::key(prefix))
+        }
+    }
+
+    /// The sources that match.
+    pub const fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The key without its source.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The prefix of a CIDR key.
+    pub const fn prefix(&self) -> Option<Prefix> {
+        self.prefix
+    }
+
+    /// Whether a label has this key: an accepted source and the same text, or for CIDR keys a
+    /// prefix inside.
+    pub fn accepts(&self, label: &Label) -> bool {
+        match (self.prefix, label.prefix()) {
+            (Some(outer), Some(inner)) => outer.covers(inner),
+            (Some(_), None) => false,
+            (None, _) => self.source.accepts(label.source()) && *self.key == *label.key(),
+        }
+    }
+
+    fn unchecked(source: Source, key: &str) -> Self {
+        Self {
+            key: key.into(),
+            source,
+            prefix: None,
+        }
+    }
+}
+
+impl FromStr for LabelKey {
+    type Err = KeyError;
+
+    /// Reads `source:key`, `key`, `$name` and `reserved.name`; no source, or `unspec`, is any.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (source, key) = source::split(text)?;
+        match source {
+            None | Some(Source::Unspec) => Self::new(Source::Any, key),
+            Some(source) => Self::new(source, key),
+        }
+    }
+}
+
+impl From<&Label> for LabelKey {
+    fn from(label: &Label) -> Self {
+        Self {
+            key: label.key().into(),
+            source: label.source(),
+            prefix: label.prefix(),
+        }
+    }
+}
+
+impl fmt::Display for LabelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source {
+            Source::Any => f.write_str(&self.key),
+            source => write!(f, "{source}:{}", self.key),
+        }
+    }
+}
+
+impl fmt::Debug for LabelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Whether a text is a label value as Kubernetes takes it.
+pub(crate) fn is_value(text: &str) -> bool {
+    text.is_empty() || is_name(text)
+}
+
+fn check_qualified_name(key: &str, text: impl Fn() -> String) -> Result<(), KeyError> {
+    let name = match key.split_once('/') {
+        Some((prefix, _)) if !is_dns_subdomain(prefix) => {
+            return Err(KeyError::InvalidPrefix { text: text() });
+        }
+        Some((_, name)) => name,
+        None => key,
+    };
+    if is_name(name) {
+        Ok(())
+    } else {
+        Err(KeyError::InvalidName { text: text() })
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(inner) && has_alphanumeric_ends(text)
+}
+
+fn is_dns_subdomain(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    text.len() <= MAX_PREFIX
+        && text
+            .split('.')
+            .all(|part| has_alphanumeric_ends(part) && part.bytes().all(inner))
+}
+
+fn has_alphanumeric_ends(text: &str) -> bool {
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    ends.into_iter()
+        .all(|end| end.is_some_and(|b| b.is_ascii_alphanumeric()))
+}
+
+const MAX_NAME: usize = 63;
+const MAX_PREFIX: usize = 253;

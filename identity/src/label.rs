@@ -1,0 +1,209 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use palisade_abi::Prefix;
+use thiserror::Error;
+
+use crate::cidr;
+use crate::source::{self, Source, SourceError};
+
+/// One label: a source, a key and a value, which may be empty.
+///
+/// Labels sort by key first, as label sets do.
+///
+/// ```
+/// use palisade_identity::{Label, Source};
+///
+/// let label: Label = "k8s:app=web".parse()?;
+/// assert_eq!((label.source(), label.key(), label.value()), (Source::K8s, "app", "web"));
+/// assert_eq!("$host".parse::<Label>()?.to_string(), "reserved:host");
+/// assert_eq!("app".parse::<Label>()?.to_string(), "unspec:app");
+/// # Ok::<(), palisade_identity::LabelError>(())
+/// ```
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Label {
+    key: Arc<str>,
+    source: Source,
+    value: Arc<str>,
+    // Read once from the key of a CIDR label, for selectors compare prefixes, not texts.
+    prefix: Option<Prefix>,
+}
+
+/// What is wrong with a label.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum LabelError {
+    /// Nothing stands before the `=`.
+    #[error("label `{text}` has no key")]
+    EmptyKey {
+        /// The label as it was given.
+        text: String,
+    },
+    /// A character that would make the canonical key of a label set ambiguous.
+    #[error("label `{text}` contains {character:?}")]
+    ForbiddenCharacter {
+        /// The label as it was given.
+        text: String,
+        /// The character.
+        character: char,
+    },
+    /// A CIDR label whose key is no prefix, or that has a value.
+    #[error("label `{text}` is not an address prefix")]
+    InvalidCidr {
+        /// The label as it was given.
+        text: String,
+    },
+    /// The text before the colon is no source.
+    #[error(transparent)]
+    UnknownSource(#[from] SourceError),
+}
+
+impl Label {
+    /// A label of its three parts.
+    ///
+    /// # Errors
+    /// [`LabelError`] if the key is empty, a part has a control character, `;`, or (the key) `=`,
+    /// or the source is CIDR and the key is no prefix.
+    pub fn new(source: Source, key: &str, value: &str) -> Result<Self, LabelError> {
+        let text = || Unchecked { source, key, value }.to_string();
+        if key.is_empty() {
+            return Err(LabelError::EmptyKey { text: text() });
+        }
+        let forbidden = |c: &char| c.is_control() || *c == ';';
+        let in_key = key.chars().find(|c| forbidden(c) || *c == '=');
+        if let Some(character) = in_key.or_else(|| value.chars().find(forbidden)) {
+            return Err(LabelError::ForbiddenCharacter {
+                text: text(),
+                character,
+            });
+        }
+        if source == Source::Cidr {
+            let prefix = cidr::parse(key).filter(|_| value.is_empty());
+            return match prefix {
+                Some(prefix) => Ok(Self::cidr(prefix)),
+                None => Err(LabelError::InvalidCidr { text: text() }),
+            };
+        }
+        Ok(Self::unchecked(source, key, value))
+    }
+
+    /// The label of an address prefix, such as `cidr:10.0.0.0/8` or `cidr:fd00--0/8`.
+    pub fn cidr(prefix: Prefix) -> Self {
+        Self {
+            prefix: Some(prefix),
+            ..Self::unchecked(Source::Cidr, &cidr::key(prefix), "")
+        }
+    }
+
+    /// The label of addresses learnt for a name or pattern of a policy.
+    ///
+    /// # Errors
+    /// [`LabelError`] for a text that cannot be a key; no valid name or pattern is one.
+    pub fn fqdn(text: &str) -> Result<Self, LabelError> {
+        Self::new(Source::Fqdn, text, "")
+    }
+
+    /// The label of one of the fixed meanings, such as `reserved:host`.
+    ///
+    /// # Errors
+    /// [`LabelError`] for a text that cannot be a key.
+    pub fn reserved(name: &str) -> Result<Self, LabelError> {
+        Self::new(Source::Reserved, name, "")
+    }
+
+    pub(crate) fn reserved_static(name: &'static str) -> Self {
+        Self::unchecked(Source::Reserved, name, "")
+    }
+
+    /// Where the label comes from.
+    pub const fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The text before the `=`.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The text after the `=`; empty if there is none.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The prefix of a CIDR label.
+    pub const fn prefix(&self) -> Option<Prefix> {
+        self.prefix
+    }
+
+    /// The label as Cilium's kvstore writes it: `source:key=value;`, the `=` always there.
+    pub(crate) fn write_canonical(&self, out: &mut String) {
+        for part in [self.source.as_str(), ":", &self.key, "=", &self.value, ";"] {
+            out.push_str(part);
+        }
+    }
+
+    fn unchecked(source: Source, key: &str, value: &str) -> Self {
+        Self {
+            key: key.into(),
+            source,
+            value: value.into(),
+            prefix: None,
+        }
+    }
+}
+
+impl FromStr for Label {
+    type Err = LabelError;
+
+    /// Reads `source:key=value`, `key=value`, `source:key`, `$name` and `reserved.name`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (source, rest) = source::split(text)?;
+        let source = source.unwrap_or(Source::Unspec);
+        let (key, value) = match rest.split_once('=') {
+            // Kept from older label files: `reserved:=host`.
+            Some(("", name)) if source == Source::Reserved => (name, ""),
+            Some(parts) => parts,
+            None => (rest, ""),
+        };
+        if key.is_empty() {
+            return Err(LabelError::EmptyKey { text: text.into() });
+        }
+        Self::new(source, key, value)
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Unchecked {
+            source: self.source,
+            key: &self.key,
+            value: &self.value,
+        }
+        .fmt(f)
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The three parts of what may become a label, for its text.
+struct Unchecked<'a> {
+    source: Source,
+    key: &'a str,
+    value: &'a str,
+}
+
+impl fmt::Display for Unchecked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.source, self.key)?;
+        if self.value.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "={}", self.value)
+        }
+    }
+}
