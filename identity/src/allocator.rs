@@ -331,3 +331,117 @@ impl Allocator {
         self.by_labels.insert(labels.clone(), identity);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(name: &str) -> LabelSet {
+        LabelSet::parse([format!("k8s:app={name}")]).unwrap()
+    }
+
+    fn small() -> Allocator {
+        Allocator::new(Range::new(Identity::new(300), Identity::new(302)).unwrap())
+    }
+
+    fn number(allocator: &mut Allocator, name: &str) -> u32 {
+        allocator.allocate(&labels(name)).unwrap().0.get()
+    }
+
+    #[test]
+    fn the_two_ranges_start_where_cilium_starts_them() {
+        assert_eq!(number(&mut Allocator::new(Range::CLUSTER), "a"), 256);
+        assert_eq!(number(&mut Allocator::new(Range::LOCAL), "a"), 16_777_217);
+        assert!(Range::new(Identity::new(2), Identity::new(1)).is_none());
+    }
+
+    #[test]
+    fn a_released_number_comes_back_last() {
+        let mut allocator = small();
+        assert_eq!(number(&mut allocator, "a"), 300);
+        assert_eq!(allocator.release(Identity::new(300)), Release::Released);
+        assert_eq!(allocator.release(Identity::new(300)), Release::Unknown);
+        assert_eq!(number(&mut allocator, "b"), 301);
+        assert_eq!(number(&mut allocator, "c"), 302);
+        assert_eq!(number(&mut allocator, "d"), 300);
+    }
+
+    #[test]
+    fn a_full_range_is_an_error_and_changes_nothing() {
+        let mut allocator = small();
+        for name in ["a", "b", "c"] {
+            number(&mut allocator, name);
+        }
+        let before = allocator.checkpoint();
+        let error = allocator.allocate(&labels("d")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "all 3 identities are in use, none is left for k8s:app=d"
+        );
+        assert_eq!(allocator.checkpoint(), before);
+        // Labels that have a number still get it.
+        assert_eq!(number(&mut allocator, "b"), 301);
+    }
+
+    #[test]
+    fn a_withheld_number_waits_for_its_offer() {
+        let mut allocator = small();
+        number(&mut allocator, "a");
+        number(&mut allocator, "b");
+        number(&mut allocator, "c");
+        allocator.withhold(Identity::new(301));
+        allocator.release(Identity::new(301));
+        assert!(allocator.allocate(&labels("d")).is_err());
+        allocator.offer(Identity::new(301));
+        assert_eq!(number(&mut allocator, "d"), 301);
+    }
+
+    #[test]
+    fn a_restart_gives_the_same_numbers() {
+        let mut before = Allocator::new(Range::CLUSTER);
+        for name in ["a", "b", "c"] {
+            number(&mut before, name);
+        }
+        number(&mut before, "c");
+        before.release(Identity::new(257));
+        let saved = before.checkpoint();
+        assert_eq!(
+            saved.iter().map(|one| one.references).collect::<Vec<_>>(),
+            [1, 2]
+        );
+
+        let mut after = Allocator::new(Range::CLUSTER);
+        for one in &saved {
+            after.restore(one.identity, &one.labels).unwrap();
+        }
+        assert_eq!(
+            after.allocate(&labels("c")).unwrap(),
+            (Identity::new(258), Allocation::Existing)
+        );
+        // A new one takes no restored number.
+        assert_eq!(number(&mut after, "d"), 257);
+        // The reference of the restore itself is the last of what nobody asked for again.
+        assert_eq!(after.release(Identity::new(256)), Release::Released);
+        assert_eq!(after.release(Identity::new(258)), Release::StillUsed);
+    }
+
+    #[test]
+    fn a_restore_that_contradicts_is_refused() {
+        let mut allocator = small();
+        allocator.restore(Identity::new(301), &labels("a")).unwrap();
+        let mut error = |number, name| {
+            allocator
+                .restore(Identity::new(number), &labels(name))
+                .unwrap_err()
+        };
+        assert!(matches!(
+            error(301, "b"),
+            AllocateError::IdentityTaken { .. }
+        ));
+        assert!(matches!(error(302, "a"), AllocateError::LabelsTaken { .. }));
+        assert!(matches!(error(303, "c"), AllocateError::OutOfRange { .. }));
+        assert_eq!(allocator.references(Identity::new(301)), 1);
+        allocator.restore(Identity::new(301), &labels("a")).unwrap();
+        assert_eq!(allocator.references(Identity::new(301)), 2);
+    }
+}

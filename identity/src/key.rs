@@ -218,3 +218,80 @@ fn has_alphanumeric_ends(text: &str) -> bool {
 
 const MAX_NAME: usize = 63;
 const MAX_PREFIX: usize = 253;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<LabelKey, KeyError> {
+        text.parse()
+    }
+
+    #[test]
+    fn keys_are_read_and_printed() {
+        let cases = [
+            ("app", "app"),
+            ("any:app", "app"),
+            ("unspec:app", "app"),
+            ("k8s:app.kubernetes.io/name", "k8s:app.kubernetes.io/name"),
+            ("$host", "reserved:host"),
+            ("reserved.host", "reserved:host"),
+            ("cidr:10.1.2.3/8", "cidr:10.0.0.0/8"),
+            ("fqdn:*.domain.com", "fqdn:*.domain.com"),
+        ];
+        for (text, printed) in cases {
+            let key = parse(text).unwrap();
+            assert_eq!(key.to_string(), printed, "{text}");
+            assert_eq!(parse(printed).unwrap(), key, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_what_kubernetes_takes() {
+        let long = "a".repeat(63);
+        for good in [&*long, "a", "A_b-c.d9", "example.com/x", "9"] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        let too_long = "a".repeat(64);
+        for bad in [
+            &*too_long,
+            "-a",
+            "a-",
+            "a b",
+            "a/b/c",
+            "example.com/",
+            "é",
+            "a\n",
+        ] {
+            assert!(
+                matches!(parse(bad), Err(KeyError::InvalidName { .. })),
+                "{bad}"
+            );
+        }
+        let long_prefix = format!("{}/x", "a".repeat(254));
+        for bad in [
+            &*long_prefix,
+            "Example.com/x",
+            "/x",
+            "a..b/x",
+            "-a/x",
+            "a_b/x",
+        ] {
+            assert!(
+                matches!(parse(bad), Err(KeyError::InvalidPrefix { .. })),
+                "{bad}"
+            );
+        }
+        assert!(matches!(parse(""), Err(KeyError::Empty { .. })));
+        assert!(matches!(parse("k8s:"), Err(KeyError::Empty { .. })));
+        assert!(matches!(parse("foo:x"), Err(KeyError::UnknownSource(_))));
+        assert!(matches!(
+            parse("cidr:10.0.0.0"),
+            Err(KeyError::InvalidCidr { .. })
+        ));
+        assert!(matches!(
+            parse("fqdn:a=b"),
+            Err(KeyError::InvalidName { .. })
+        ));
+    }
+}

@@ -207,3 +207,92 @@ impl fmt::Display for Unchecked<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_read_and_printed() {
+        let cases = [
+            ("k8s:app=web", "k8s:app=web"),
+            ("k8s:app", "k8s:app"),
+            ("k8s:app=", "k8s:app"),
+            ("app=web", "unspec:app=web"),
+            (":app=web", "unspec:app=web"),
+            ("any:app", "any:app"),
+            ("$host", "reserved:host"),
+            ("reserved.host", "reserved:host"),
+            ("reserved:host", "reserved:host"),
+            ("reserved:=host", "reserved:host"),
+            ("container:bar==v", "container:bar==v"),
+            ("container:image=quay:5000/x", "container:image=quay:5000/x"),
+            ("image=quay:5000/x", "unspec:image=quay:5000/x"),
+            (
+                "k8s:io.kubernetes.pod.namespace=shop",
+                "k8s:io.kubernetes.pod.namespace=shop",
+            ),
+            ("cidr:10.1.2.3/8", "cidr:10.0.0.0/8"),
+            ("cidr:0--1/128", "cidr:0--1/128"),
+            ("cidr:fd00::/8", "cidr:fd00--0/8"),
+            ("fqdn:*.domain.com", "fqdn:*.domain.com"),
+            (
+                "cidrgroup:io.cilium.policy.cidrgroupname/x",
+                "cidrgroup:io.cilium.policy.cidrgroupname/x",
+            ),
+        ];
+        for (text, printed) in cases {
+            let label: Label = text.parse().unwrap();
+            assert_eq!(label.to_string(), printed, "{text}");
+            assert_eq!(printed.parse::<Label>().unwrap(), label, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_keeps_every_equals_sign_but_the_first() {
+        let label: Label = "container:bar==v".parse().unwrap();
+        assert_eq!((label.key(), label.value()), ("bar", "=v"));
+    }
+
+    #[test]
+    fn bad_labels_are_refused_with_their_text() {
+        let error = |text: &str| text.parse::<Label>().unwrap_err();
+        for text in ["", "=web", "k8s:", "k8s:=web", "$"] {
+            assert!(
+                matches!(error(text), LabelError::EmptyKey { text: t } if t == text),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            error("foo:app=web").to_string(),
+            "`foo` is not a label source"
+        );
+        assert!(matches!(
+            error("k8s:app=a;b"),
+            LabelError::ForbiddenCharacter { character: ';', .. }
+        ));
+        assert!(matches!(
+            error("k8s:app=a\u{1b}[0m"),
+            LabelError::ForbiddenCharacter {
+                character: '\u{1b}',
+                ..
+            }
+        ));
+        for text in [
+            "cidr:10.0.0.0",
+            "cidr:10.0.0.0/33",
+            "cidr:10.0.0.0/8=x",
+            "cidr:web",
+        ] {
+            assert!(
+                matches!(error(text), LabelError::InvalidCidr { .. }),
+                "{text}"
+            );
+        }
+        let with_equals = Label::new(Source::K8s, "a=b", "c").unwrap_err();
+        assert!(matches!(
+            with_equals,
+            LabelError::ForbiddenCharacter { character: '=', .. }
+        ));
+    }
+}

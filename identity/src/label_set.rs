@@ -233,3 +233,68 @@ impl fmt::Debug for LabelSet {
         f.debug_set().entries(self).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(texts: &[&str]) -> LabelSet {
+        LabelSet::parse(texts).unwrap()
+    }
+
+    #[test]
+    fn the_canonical_key_is_sorted_by_key_and_not_by_source() {
+        let labels = set(&["k8s:zone=a", "reserved:host", "container:b=1", "any:a"]);
+        assert_eq!(
+            labels.canonical_key(),
+            "any:a=;container:b=1;reserved:host=;k8s:zone=a;"
+        );
+    }
+
+    #[test]
+    fn a_canonical_key_that_is_cut_short_is_refused() {
+        let whole = set(&["k8s:app=web"]).canonical_key();
+        assert!(LabelSet::from_canonical_key(&whole).is_ok());
+        assert!(matches!(
+            LabelSet::from_canonical_key(whole.trim_end_matches(';')),
+            Err(LabelSetError::Truncated { .. })
+        ));
+        assert_eq!(LabelSet::from_canonical_key("").unwrap(), LabelSet::new());
+    }
+
+    #[test]
+    fn of_labels_with_one_key_the_last_stays() {
+        let labels: LabelSet = ["k8s:a=1", "container:a=2", "k8s:b=3"]
+            .into_iter()
+            .map(|text| text.parse::<Label>().unwrap())
+            .collect();
+        assert_eq!(labels.to_string(), "container:a=2,k8s:b=3");
+        assert_eq!(
+            set(&["k8s:a=1"]).with("k8s:a=2".parse().unwrap()),
+            set(&["k8s:a=2"])
+        );
+        assert_eq!(
+            set(&["k8s:a=1", "k8s:c"]).merged(&labels),
+            set(&["container:a=2", "k8s:b=3", "k8s:c"])
+        );
+    }
+
+    #[test]
+    fn labels_that_contradict_are_refused_where_they_are_read() {
+        let error = LabelSet::parse(["k8s:a=1", "k8s:b", "k8s:a=2"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "labels `k8s:a=1` and `k8s:a=2` have the same key"
+        );
+        assert_eq!(set(&["k8s:a=1", "k8s:a=1"]).len(), 1);
+    }
+
+    #[test]
+    fn a_prefix_has_its_own_label_and_its_world() {
+        let of = |text: &str| LabelSet::of_prefix(text.parse().unwrap()).to_string();
+        assert_eq!(of("10.0.0.0/8"), "cidr:10.0.0.0/8,reserved:world-ipv4");
+        assert_eq!(of("0.0.0.0/0"), "reserved:world-ipv4");
+        assert_eq!(of("::/0"), "reserved:world-ipv6");
+        assert_eq!(of("::1/128"), "cidr:0--1/128,reserved:world-ipv6");
+    }
+}

@@ -147,3 +147,194 @@ impl fmt::Debug for Selector {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(texts: &[&str]) -> LabelSet {
+        LabelSet::parse(texts).unwrap()
+    }
+
+    fn one(key: &str, operator: &str, values: &[&str]) -> Selector {
+        Selector::new([Requirement::parse(key, operator, values).unwrap()])
+    }
+
+    #[test]
+    fn each_operator_asks_its_own() {
+        type Case = (
+            &'static str,
+            &'static str,
+            &'static [&'static str],
+            &'static [&'static str],
+            bool,
+        );
+        const WEB: &[&str] = &["k8s:app=web"];
+        let cases: [Case; 14] = [
+            ("app", "In", &["web"], WEB, true),
+            ("app", "In", &["api", "web"], WEB, true),
+            ("app", "In", &["api"], WEB, false),
+            ("app", "In", &[""], &["k8s:app"], true),
+            ("app", "In", &["web"], &["k8s:tier=web"], false),
+            ("app", "NotIn", &["api"], WEB, true),
+            ("app", "NotIn", &["web"], WEB, false),
+            ("app", "NotIn", &["web"], &[], true),
+            ("app", "Exists", &[], WEB, true),
+            ("app", "Exists", &[], &["k8s:tier=web"], false),
+            ("app", "DoesNotExist", &[], WEB, false),
+            ("app", "DoesNotExist", &[], &[], true),
+            ("k8s:app", "In", &["web"], &["container:app=web"], false),
+            ("k8s:app", "DoesNotExist", &[], &["container:app=web"], true),
+        ];
+        for (key, operator, values, labels, expected) in cases {
+            let selector = one(key, operator, values);
+            let labels = set(labels);
+            assert_eq!(
+                selector.matches(&labels),
+                expected,
+                "{selector} on {labels}"
+            );
+            assert_eq!(
+                selector.unmet(&labels).is_none(),
+                expected,
+                "{selector} on {labels}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_prefix_selects_what_lies_inside_but_not_in_its_exceptions() {
+        let prefix = |text: &str| -> Prefix { text.parse().unwrap() };
+        let selector = Selector::cidr(prefix("10.0.0.0/8"), [prefix("10.1.0.0/16")]);
+        let matches = |text: &str| selector.matches(&LabelSet::of_prefix(prefix(text)));
+        assert!(matches("10.0.0.0/8"));
+        assert!(matches("10.2.0.1/32"));
+        assert!(!matches("10.1.0.0/16"));
+        assert!(!matches("10.1.2.3/32"));
+        assert!(!matches("11.0.0.1/32"));
+        assert!(!matches("fd00::1"));
+        // An identity of a wider prefix is not inside the exception.
+        let wider = Selector::cidr(prefix("0.0.0.0/0"), [prefix("10.1.0.0/16")]);
+        assert!(wider.matches(&LabelSet::of_prefix(prefix("10.0.0.0/8"))));
+        assert!(!selector.matches(&set(&["k8s:app=web"])));
+    }
+
+    #[test]
+    fn a_label_without_value_is_selected_by_having_it() {
+        let pattern = Label::fqdn("*.domain.com").unwrap();
+        let selector = Selector::having(&pattern);
+        assert_eq!(selector.to_string(), "fqdn:*.domain.com");
+        assert!(selector.matches(&LabelSet::new().with(pattern)));
+        // The engine knows no patterns: the label's text is compared.
+        assert!(!selector.matches(&set(&["fqdn:www.domain.com"])));
+        assert!(!selector.matches(&LabelSet::new()));
+    }
+
+    #[test]
+    fn selectors_that_ask_the_same_are_equal() {
+        let a = Selector::from_labels([("k8s:app", "web"), ("tier", "db")]).unwrap();
+        let b = one("any:tier", "In", &["db", "db"])
+            .with(Requirement::parse("k8s:app", "In", &["web"]).unwrap());
+        assert_eq!(a, b);
+        assert_eq!(a.to_string(), "k8s:app=web,tier=db");
+        assert_ne!(
+            a,
+            Selector::from_labels([("app", "web"), ("tier", "db")]).unwrap()
+        );
+        let values = one("app", "In", &["b", "a", "b"]);
+        assert_eq!(values.to_string(), "app in (a,b)");
+        assert_eq!(one("app", "NotIn", &["a"]).to_string(), "app notin (a)");
+        assert_eq!(one("app", "DoesNotExist", &[]).to_string(), "!app");
+        assert_eq!(
+            a.without(|one| one.key().key() == "tier").to_string(),
+            "k8s:app=web"
+        );
+    }
+
+    #[test]
+    fn everything_matches_even_no_labels() {
+        assert!(Selector::everything().matches(&LabelSet::new()));
+        assert!(Selector::everything().is_everything());
+        assert_eq!(Selector::everything().to_string(), "{}");
+    }
+
+    #[test]
+    fn what_is_unmet_is_said_in_words() {
+        let labels = set(&["k8s:app=cart", "k8s:tier"]);
+        let says = |selector: &Selector| selector.unmet(&labels).unwrap().to_string();
+        let cases = [
+            (
+                one("app", "In", &["web"]),
+                r#"label app is "cart", not "web""#,
+            ),
+            (
+                one("app", "In", &["web", "api"]),
+                r#"label app is "cart", not "api" or "web""#,
+            ),
+            (
+                one("k8s:role", "In", &["db"]),
+                r#"label k8s:role is missing, should be "db""#,
+            ),
+            (
+                one("app", "NotIn", &["cart"]),
+                r#"label app is "cart", which is excluded"#,
+            ),
+            (one("role", "Exists", &[]), "label role is missing"),
+            (
+                one("app", "DoesNotExist", &[]),
+                r#"label app is "cart", but must be absent"#,
+            ),
+            (
+                one("cidr:10.0.0.0/8", "Exists", &[]),
+                "address is not in 10.0.0.0/8",
+            ),
+        ];
+        for (selector, words) in cases {
+            assert_eq!(says(&selector), words);
+        }
+        let excepted = one("cidr:10.0.0.0/8", "DoesNotExist", &[]);
+        let inside = LabelSet::of_prefix("10.1.0.0/16".parse().unwrap());
+        assert_eq!(
+            excepted.unmet(&inside).unwrap().to_string(),
+            "address is in 10.0.0.0/8 (cidr:10.1.0.0/16)"
+        );
+        let two = Selector::from_labels([("app", "web"), ("role", "db")]).unwrap();
+        assert_eq!(two.all_unmet(&labels).count(), 2);
+    }
+
+    #[test]
+    fn bad_requirements_are_refused() {
+        let error = |operator: &str, values: &[&str]| {
+            Requirement::parse("k8s:app", operator, values).unwrap_err()
+        };
+        assert_eq!(
+            error("In", &[]).to_string(),
+            "operator In of label `k8s:app` needs values"
+        );
+        assert!(matches!(
+            error("NotIn", &[]),
+            SelectorError::NoValues { .. }
+        ));
+        assert!(matches!(
+            error("Exists", &["x"]),
+            SelectorError::UnexpectedValues { .. }
+        ));
+        assert!(matches!(
+            error("DoesNotExist", &["x"]),
+            SelectorError::UnexpectedValues { .. }
+        ));
+        assert!(
+            matches!(error("Gt", &["1"]), SelectorError::UnknownOperator { text } if text == "Gt")
+        );
+        let long = "v".repeat(64);
+        for value in ["a b", "-a", "a/b", long.as_str()] {
+            assert!(
+                matches!(error("In", &["ok", value]), SelectorError::InvalidValue { value: v, .. } if v == value)
+            );
+        }
+        assert!(matches!(
+            Selector::from_labels([("", "x")]),
+            Err(SelectorError::Key(_))
+        ));
+    }
+}
