@@ -1,1 +1,15 @@
 //! DNS names, patterns, a wire view, a cache and the filter that decides a query.
+#![forbid(unsafe_code)]
+
+mod filter;
+mod glob;
+mod name;
+mod pattern;
+mod pattern_set;
+mod trie;
+pub mod wire;
+
+pub use self::filter::{Decision, Filter};
+pub use self::name::{DnsName, Labels, NameError};
+pub use self::pattern::{Pattern, PatternError};
+pub use self::pattern_set::{PatternId, PatternSet};

@@ -1,0 +1,260 @@
+//! `matchPattern` and `matchName`: the texts by which rules select names.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::glob;
+use crate::name::DnsName;
+
+/// Bytes of the longest pattern.
+pub(crate) const MAX_PATTERN: usize = 255;
+
+/// A set of names: one name, or a pattern with `*` and a leading `**.`.
+///
+/// Kept in canonical form, so that two texts that select the same names in the same way are equal:
+/// lower-case, no final dot, runs of stars shortened. Every star stands for characters out of
+/// `[-a-zA-Z0-9_]` only.
+///
+/// | text | selects |
+/// |---|---|
+/// | `example.com` | that name |
+/// | `*.example.com` | names with exactly one more label |
+/// | `**.example.com` | names with one or more further labels |
+/// | `*example.com`, `a*b.example.com` | any number of characters inside the label |
+/// | `*` | every name made of such characters, and the root |
+///
+/// ```
+/// use palisade_fqdn::{DnsName, Pattern};
+///
+/// let pattern = Pattern::parse_pattern("*.Example.com.")?;
+/// assert_eq!(pattern.as_label_text(), "*.example.com");
+/// assert!(pattern.matches(&DnsName::parse("www.example.com")?));
+/// assert!(!pattern.matches(&DnsName::parse("a.b.example.com")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Pattern {
+    canonical: Arc<str>,
+}
+
+/// Why a text is not a pattern. Offsets count bytes from the start of the text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Error)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// More than 255 bytes.
+    #[error("a pattern is longer than 255 bytes ({length})")]
+    TooLong {
+        /// The length of the text.
+        length: usize,
+    },
+    /// A character that neither a name nor a pattern may hold.
+    #[error("character {found:?} at byte {offset} is none of a-z, A-Z, 0-9, \"-\", \"_\", \".\"{}",
+        if *.star_allowed { ", \"*\"" } else { "" })]
+    Character {
+        /// Where the character stands.
+        offset: usize,
+        /// The character.
+        found: char,
+        /// Whether a star would have been taken: in a `matchPattern`, not in a `matchName`.
+        star_allowed: bool,
+    },
+    /// No text at all, which only [`Pattern::check_schema`] refuses.
+    #[error("a pattern is empty")]
+    Empty,
+    /// Two dots in a row or a dot in front, which only [`Pattern::check_schema`] refuses.
+    #[error("a label is empty at byte {offset}")]
+    EmptyLabel {
+        /// Where the label should have started.
+        offset: usize,
+    },
+}
+
+impl PatternError {
+    /// The byte of the text at which the error shows.
+    pub const fn offset(&self) -> usize {
+        match *self {
+            Self::Character { offset, .. } | Self::EmptyLabel { offset } => offset,
+            Self::TooLong { .. } => MAX_PATTERN,
+            Self::Empty => 0,
+        }
+    }
+}
+
+impl Pattern {
+    /// Parses a `matchPattern` as the agent does: any text of the right characters, trimmed.
+    ///
+    /// An empty text is the root; a text with an empty label selects nothing.
+    ///
+    /// # Errors
+    /// [`PatternError`] with the place in the text.
+    pub fn parse_pattern(text: &str) -> Result<Self, PatternError> {
+        check(text, Stars::Allowed)?;
+        Ok(Self::canonical(text.trim()))
+    }
+
+    /// Parses a `matchName` as the agent does: a pattern without stars.
+    ///
+    /// # Errors
+    /// [`PatternError`] with the place in the text.
+    pub fn parse_name(text: &str) -> Result<Self, PatternError> {
+        check(text, Stars::Refused)?;
+        Ok(Self::canonical(text.trim()))
+    }
+
+    /// Checks what the schema of the custom resource asks of either text beyond what
+    /// [`Pattern::parse_pattern`] and [`Pattern::parse_name`] take: neither white space around it
+    /// nor an empty label.
+    ///
+    /// # Errors
+    /// [`PatternError`] with the place in the text.
+    pub fn check_schema(text: &str) -> Result<(), PatternError> {
+        if text.is_empty() {
+            return Err(PatternError::Empty);
+        }
+        if text.len() > MAX_PATTERN {
+            return Err(PatternError::TooLong { length: text.len() });
+        }
+        check_characters(text, 0, Stars::Allowed)?;
+        if text.starts_with('.') {
+            return Err(PatternError::EmptyLabel { offset: 0 });
+        }
+        match text.find("..") {
+            Some(dot) => Err(PatternError::EmptyLabel { offset: dot + 1 }),
+            None => Ok(()),
+        }
+    }
+
+    /// The canonical text: what the label `fqdn:…` carries, and what parses to the same pattern.
+    pub fn as_label_text(&self) -> &str {
+        &self.canonical
+    }
+
+    /// Whether this is `*`, which selects every name.
+    ///
+    /// Among the rules of a DNS filter it lets every query pass, also for names with bytes that
+    /// no star stands for; see [`crate::Filter`].
+    pub fn is_match_all(&self) -> bool {
+        &*self.canonical == "*"
+    }
+
+    /// Whether the pattern selects at most one name.
+    pub fn is_name(&self) -> bool {
+        !self.canonical.contains('*')
+    }
+
+    /// Whether the pattern selects this name.
+    pub fn matches(&self, name: &DnsName) -> bool {
+        if !name.labels().all(glob::is_plain) {
+            return false;
+        }
+        if self.is_match_all() {
+            return true;
+        }
+        let length = name.labels().count();
+        let (fixed, deep) = self.labels();
+        let wanted = fixed.clone().count();
+        let skipped = match deep {
+            Depth::OneOrMore => length.checked_sub(wanted).filter(|&more| more > 0),
+            Depth::Exact => (length == wanted).then_some(0),
+        };
+        skipped.is_some_and(|skipped| {
+            let mut pairs = fixed.zip(name.labels().skip(skipped));
+            pairs.all(|(pattern, label)| glob::matches(pattern.as_bytes(), label))
+        })
+    }
+
+    /// The patterns of the labels from left to right, without a leading `**`, and whether that is
+    /// there. Not for [`Pattern::is_match_all`].
+    pub(crate) fn labels(&self) -> (impl DoubleEndedIterator<Item = &str> + Clone, Depth) {
+        let (fixed, depth) = match self.canonical.strip_prefix("**.") {
+            Some(fixed) => (fixed, Depth::OneOrMore),
+            None => (&*self.canonical, Depth::Exact),
+        };
+        let fixed = (fixed != ".").then_some(fixed);
+        (fixed.into_iter().flat_map(|text| text.split('.')), depth)
+    }
+
+    /// The canonical form of a text that has passed the checks.
+    fn canonical(text: &str) -> Self {
+        let text = match text {
+            "" | "." => ".",
+            // What is left of `..` must not become the root: it selects nothing.
+            _ if text.bytes().all(|byte| byte == b'.') => text,
+            _ => text.strip_suffix('.').unwrap_or(text),
+        };
+        let mut canonical = String::with_capacity(text.len());
+        let rest = text.trim_start_matches('*');
+        let stars = text.len() - rest.len();
+        if stars >= 2 && rest.starts_with('.') {
+            canonical.push('*');
+        }
+        for character in text.chars() {
+            // The second star of a leading `**.` was pushed above.
+            let doubled = character == '*' && canonical.ends_with('*');
+            if !doubled || (canonical == "*" && stars >= 2 && rest.starts_with('.')) {
+                canonical.push(character.to_ascii_lowercase());
+            }
+        }
+        Self {
+            canonical: canonical.into(),
+        }
+    }
+}
+
+/// Whether a pattern starts with `**.`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Depth {
+    Exact,
+    OneOrMore,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stars {
+    Allowed,
+    Refused,
+}
+
+fn check(text: &str, stars: Stars) -> Result<(), PatternError> {
+    let start = text.len() - text.trim_start().len();
+    let trimmed = text.trim();
+    if trimmed.len() > MAX_PATTERN {
+        let length = trimmed.len();
+        return Err(PatternError::TooLong { length });
+    }
+    check_characters(trimmed, start, stars)
+}
+
+fn check_characters(text: &str, start: usize, stars: Stars) -> Result<(), PatternError> {
+    let star_allowed = stars == Stars::Allowed;
+    let allowed = |character: char| match character {
+        '-' | '_' | '.' => true,
+        '*' => star_allowed,
+        _ => character.is_ascii_alphanumeric(),
+    };
+    match text.char_indices().find(|(_, found)| !allowed(*found)) {
+        Some((offset, found)) => Err(PatternError::Character {
+            offset: start + offset,
+            found,
+            star_allowed,
+        }),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.canonical)
+    }
+}
+
+/// Parses as [`Pattern::parse_pattern`], which takes every canonical text.
+impl FromStr for Pattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse_pattern(text)
+    }
+}
