@@ -1,1 +1,3 @@
 //! One runnable example per kind of user.
+
+pub mod conformance;

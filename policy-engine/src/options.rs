@@ -28,6 +28,8 @@ pub struct Options {
     pub node_labels: NodeLabels,
     /// Whether a port may be left out, for protocols that have none.
     pub extended_protocols: ExtendedProtocols,
+    /// Whom an `ipBlock` of a Kubernetes NetworkPolicy lets in.
+    pub ip_blocks: IpBlocks,
 }
 
 impl Default for Options {
@@ -43,6 +45,7 @@ impl Default for Options {
             l7_proxy: L7Proxy::Enabled,
             node_labels: NodeLabels::Unknown,
             extended_protocols: ExtendedProtocols::Disabled,
+            ip_blocks: IpBlocks::Addresses,
         }
     }
 }
@@ -119,4 +122,14 @@ pub enum ExtendedProtocols {
     Disabled,
     /// An item without a port is every packet of its protocol.
     Enabled,
+}
+
+/// Whom an `ipBlock` under `from` of a Kubernetes NetworkPolicy lets in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IpBlocks {
+    /// The addresses that it names.
+    Addresses,
+    /// Also every pod of the policy's namespace where peers are confined to a cluster, as Cilium
+    /// 1.20 does by mistake. Only for comparing with it.
+    AddressesAndNamespace,
 }

@@ -248,6 +248,50 @@ pub enum Entity {
     WorldIpv6,
 }
 
+impl Entity {
+    /// Every entity in the order of their names.
+    pub const ALL: [Self; 13] = [
+        Self::All,
+        Self::Cluster,
+        Self::Health,
+        Self::Host,
+        Self::Ingress,
+        Self::Init,
+        Self::KubeApiserver,
+        Self::None,
+        Self::RemoteNode,
+        Self::Unmanaged,
+        Self::World,
+        Self::WorldIpv4,
+        Self::WorldIpv6,
+    ];
+
+    /// The entity as documents name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Cluster => "cluster",
+            Self::Health => "health",
+            Self::Host => "host",
+            Self::Ingress => "ingress",
+            Self::Init => "init",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::None => "none",
+            Self::RemoteNode => "remote-node",
+            Self::Unmanaged => "unmanaged",
+            Self::World => "world",
+            Self::WorldIpv4 => "world-ipv4",
+            Self::WorldIpv6 => "world-ipv6",
+        }
+    }
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// The protocols and ports of a rule.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Ports {

@@ -17,8 +17,9 @@ pub(super) fn read<'a>(
     root: &'a Node,
     location: &Location,
 ) -> Option<Policy> {
+    let kind = kind(reader, root)?;
     let fields = reader.fields(root, &DOCUMENT)?;
-    let kind = kind(reader, &fields)?;
+    check_version(reader, &fields, kind);
     let scope = scope(reader, &fields, kind)?;
     let mut rules = match kind {
         Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => {
@@ -36,34 +37,38 @@ pub(super) fn read<'a>(
     })
 }
 
-fn kind<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Kind> {
-    let kind = match fields.get("kind") {
-        Some(entry) => reader.field(entry, |reader, node| {
-            let text = reader.text(node)?;
-            let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text);
-            if kind.is_none() {
-                let what = format!("kind {text:?}");
-                reader.refuse(node.span, Cause::NotModelled { what });
-            }
-            kind
-        }),
-        None => {
-            reader.refuse(fields.span, Cause::Missing { field: "kind" });
-            None
+/// The kind, before anything else: what a kind that is not known may hold is not known either.
+fn kind<'a>(reader: &mut Reader<'a>, root: &'a Node) -> Option<Kind> {
+    let entries = reader.entries(root)?;
+    let Some(entry) = entries.iter().find(|entry| entry.key == "kind") else {
+        reader.refuse(root.span, Cause::Missing { field: "kind" });
+        return None;
+    };
+    reader.field(entry, |reader, node| {
+        let text = reader.text(node)?;
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text);
+        if kind.is_none() {
+            let what = format!("kind {text:?}");
+            reader.refuse(node.span, Cause::NotModelled { what });
         }
-    }?;
+        kind
+    })
+}
+
+fn check_version<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) {
     let expected = match kind {
         Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => "cilium.io/v2",
         Kind::NetworkPolicy => "networking.k8s.io/v1",
     };
     match fields.get("apiVersion") {
-        Some(entry) => reader.field(entry, |reader, node| {
-            reader.one_of(node, "the version of this kind", &[(expected, kind)])
-        }),
+        Some(entry) => {
+            reader.field(entry, |reader, node| {
+                reader.one_of(node, "the version of this kind", &[(expected, ())])
+            });
+        }
         None => {
             let field = "apiVersion";
             reader.refuse(fields.span, Cause::Missing { field });
-            None
         }
     }
 }

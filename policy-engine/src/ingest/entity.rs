@@ -7,12 +7,14 @@ use crate::options::Level;
 use crate::rule::Entity;
 
 /// The entities that a document may name, in the words it uses.
-pub(super) const fn words(level: Level) -> &'static [(&'static str, Entity)] {
-    match level {
-        Level::Agent => &WORDS,
-        // The schema of the resource does not list the two families of the world.
-        Level::Cluster => WORDS.split_at(11).0,
-    }
+pub(super) fn words(level: Level) -> Vec<(&'static str, Entity)> {
+    // The schema of the resource does not list the two families of the world.
+    let in_schema = |entity: &Entity| !matches!(entity, Entity::WorldIpv4 | Entity::WorldIpv6);
+    Entity::ALL
+        .into_iter()
+        .filter(|entity| level == Level::Agent || in_schema(entity))
+        .map(|entity| (entity.name(), entity))
+        .collect()
 }
 
 /// The selectors of an entity, of which one must match; `None` for everybody.
@@ -47,33 +49,14 @@ pub(super) fn selectors(entity: Entity, scope: &Scope) -> Option<Vec<Selector>> 
     Some(selectors)
 }
 
-const WORDS: [(&str, Entity); 13] = [
-    ("all", Entity::All),
-    ("cluster", Entity::Cluster),
-    ("health", Entity::Health),
-    ("host", Entity::Host),
-    ("ingress", Entity::Ingress),
-    ("init", Entity::Init),
-    ("kube-apiserver", Entity::KubeApiserver),
-    ("none", Entity::None),
-    ("remote-node", Entity::RemoteNode),
-    ("unmanaged", Entity::Unmanaged),
-    ("world", Entity::World),
-    ("world-ipv4", Entity::WorldIpv4),
-    ("world-ipv6", Entity::WorldIpv6),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_schema_knows_every_entity_but_the_two_families_of_the_world() {
-        let words: Vec<_> = words(Level::Cluster)
-            .iter()
-            .map(|(word, _)| *word)
-            .collect();
-        assert_eq!(words.last(), Some(&"world"));
-        assert_eq!(words.len(), 11);
+        let (agent, cluster) = (words(Level::Agent), words(Level::Cluster));
+        assert_eq!(agent.split_at(11).0, cluster);
+        assert_eq!(agent.last(), Some(&("world-ipv6", Entity::WorldIpv6)));
     }
 }

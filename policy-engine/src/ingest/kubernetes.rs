@@ -10,6 +10,7 @@ use super::reader::{Field, Fields, Reader};
 use super::scope::Scope;
 use super::selector::Keys;
 use super::{cidr, peers, ports, selector};
+use crate::options::IpBlocks;
 use crate::rule::{Effect, Peer, Peers, PortRule, Ports, Rule, Subject};
 use crate::span::Location;
 use crate::yaml::{Entry, Meaning, Node, Value};
@@ -146,7 +147,7 @@ fn rule<'a>(
     let peers = match fields.get(section.peers).filter(|entry| !is_empty(entry)) {
         Some(entry) => {
             let list = reader.field(entry, |reader, node| {
-                reader.items(node, |reader, node| peer(reader, node, scope))
+                reader.items(node, |reader, node| peer(reader, node, section, scope))
             });
             everybody_or(
                 list.unwrap_or_default().into_iter().flatten().collect(),
@@ -180,7 +181,12 @@ fn everybody_or(list: Vec<Peer>, location: Location) -> Peers {
 
 /// An item of `from` or `to`: a block of addresses, or pods by their own and their namespace's
 /// labels. An item with both names both.
-fn peer<'a>(reader: &mut Reader<'a>, node: &'a Node, scope: &Scope) -> Option<Vec<Peer>> {
+fn peer<'a>(
+    reader: &mut Reader<'a>,
+    node: &'a Node,
+    section: &Section,
+    scope: &Scope,
+) -> Option<Vec<Peer>> {
     let fields = reader.fields(node, &PEER)?;
     let mut found = Vec::new();
     if let Some(entry) = fields.get("ipBlock") {
@@ -191,6 +197,10 @@ fn peer<'a>(reader: &mut Reader<'a>, node: &'a Node, scope: &Scope) -> Option<Ve
         if !fields.has("ipBlock") {
             let field = "ipBlock, podSelector or namespaceSelector";
             reader.refuse(fields.span, Cause::Missing { field });
+        }
+        if upstream_adds_namespace(reader, section) {
+            let selector = scope.kubernetes_peer(Selector::everything(), None);
+            found.push(peers::endpoints_peer(reader, node, selector));
         }
         return Some(found);
     }
@@ -205,6 +215,14 @@ fn peer<'a>(reader: &mut Reader<'a>, node: &'a Node, scope: &Scope) -> Option<Ve
     let selector = scope.kubernetes_peer(pods, namespaces?);
     found.push(peers::endpoints_peer(reader, node, selector));
     Some(found)
+}
+
+/// Upstream confines a peer to the cluster by adding to its pod selector, and so gives one to a
+/// block of addresses that had none; only under `from`.
+fn upstream_adds_namespace(reader: &Reader<'_>, section: &Section) -> bool {
+    reader.options.ip_blocks == IpBlocks::AddressesAndNamespace
+        && reader.options.policy_cluster.is_some()
+        && section.direction == Direction::Ingress
 }
 
 /// An item of `ports`; without a port it is every packet of the protocol.

@@ -143,7 +143,7 @@ fn endpoints(reader: &Reader<'_>, node: &Node, selector: Selector) -> Item {
 
 fn entities<'a>(reader: &mut Reader<'a>, node: &'a Node, scope: &Scope) -> Option<Item> {
     let words = entity::words(reader.options.level);
-    let entity = reader.one_of(node, "the entity", words)?;
+    let entity = reader.one_of(node, "the entity", &words)?;
     let Some(selectors) = entity::selectors(entity, scope) else {
         return Some(Item::Anybody);
     };
