@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::name::DnsName;
-use crate::pattern::Pattern;
+use crate::pattern::MatchPattern;
 use crate::pattern_set::{PatternId, PatternSet};
 
 /// Rule sets by key, over one set of patterns.
@@ -75,7 +75,7 @@ impl<K: Eq + Hash, R: Eq + Hash + Ord> Filter<K, R> {
     }
 
     /// Gives a key these rules in place of those it had. Without any rule it refuses everything.
-    pub fn set(&mut self, key: K, rules: impl IntoIterator<Item = (Pattern, R)>) {
+    pub fn set(&mut self, key: K, rules: impl IntoIterator<Item = (MatchPattern, R)>) {
         let set = self.intern(rules);
         if let Some(before) = self.by_key.insert(key, set) {
             self.release(&before);
@@ -128,7 +128,7 @@ impl<K: Eq + Hash, R: Eq + Hash + Ord> Filter<K, R> {
         &self.patterns
     }
 
-    fn intern(&mut self, rules: impl IntoIterator<Item = (Pattern, R)>) -> Arc<RuleSet<R>> {
+    fn intern(&mut self, rules: impl IntoIterator<Item = (MatchPattern, R)>) -> Arc<RuleSet<R>> {
         let mut everything = None;
         let mut listed = Vec::new();
         for (pattern, rule) in rules {

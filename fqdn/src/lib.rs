@@ -11,5 +11,5 @@ pub mod wire;
 
 pub use self::filter::{Decision, Filter};
 pub use self::name::{DnsName, Labels, NameError};
-pub use self::pattern::{Pattern, PatternError};
+pub use self::pattern::{Level, MatchPattern, PatternError};
 pub use self::pattern_set::{PatternId, PatternSet};

@@ -12,6 +12,17 @@ use crate::name::DnsName;
 /// Bytes of the longest pattern.
 pub(crate) const MAX_PATTERN: usize = 255;
 
+/// Who has to accept a pattern's text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Level {
+    /// The agent: any text of the right characters, trimmed. An empty text is the root, and one
+    /// with an empty label selects nothing.
+    Agent,
+    /// The agent and the schema of the custom resource, which takes neither white space around a
+    /// text nor an empty label.
+    Cluster,
+}
+
 /// A set of names: one name, or a pattern with `*` and a leading `**.`.
 ///
 /// Kept in canonical form, so that two texts that select the same names in the same way are equal:
@@ -27,16 +38,16 @@ pub(crate) const MAX_PATTERN: usize = 255;
 /// | `*` | every name made of such characters, and the root |
 ///
 /// ```
-/// use palisade_fqdn::{DnsName, Pattern};
+/// use palisade_fqdn::{DnsName, Level, MatchPattern};
 ///
-/// let pattern = Pattern::parse_pattern("*.Example.com.")?;
-/// assert_eq!(pattern.as_label_text(), "*.example.com");
+/// let pattern = MatchPattern::parse("*.Example.com.", Level::Cluster)?;
+/// assert_eq!(pattern.as_str(), "*.example.com");
 /// assert!(pattern.matches(&DnsName::parse("www.example.com")?));
 /// assert!(!pattern.matches(&DnsName::parse("a.b.example.com")?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Pattern {
+pub struct MatchPattern {
     canonical: Arc<str>,
 }
 
@@ -61,10 +72,10 @@ pub enum PatternError {
         /// Whether a star would have been taken: in a `matchPattern`, not in a `matchName`.
         star_allowed: bool,
     },
-    /// No text at all, which only [`Pattern::check_schema`] refuses.
+    /// No text at all, refused at [`Level::Cluster`].
     #[error("a pattern is empty")]
     Empty,
-    /// Two dots in a row or a dot in front, which only [`Pattern::check_schema`] refuses.
+    /// Two dots in a row or a dot in front, refused at [`Level::Cluster`].
     #[error("a label is empty at byte {offset}")]
     EmptyLabel {
         /// Where the label should have started.
@@ -83,52 +94,27 @@ impl PatternError {
     }
 }
 
-impl Pattern {
-    /// Parses a `matchPattern` as the agent does: any text of the right characters, trimmed.
-    ///
-    /// An empty text is the root; a text with an empty label selects nothing.
+impl MatchPattern {
+    /// Parses a `matchPattern`.
     ///
     /// # Errors
     /// [`PatternError`] with the place in the text.
-    pub fn parse_pattern(text: &str) -> Result<Self, PatternError> {
-        check(text, Stars::Allowed)?;
+    pub fn parse(text: &str, level: Level) -> Result<Self, PatternError> {
+        check(text, level, Stars::Allowed)?;
         Ok(Self::canonical(text.trim()))
     }
 
-    /// Parses a `matchName` as the agent does: a pattern without stars.
+    /// Parses a `matchName`: a pattern without stars.
     ///
     /// # Errors
     /// [`PatternError`] with the place in the text.
-    pub fn parse_name(text: &str) -> Result<Self, PatternError> {
-        check(text, Stars::Refused)?;
+    pub fn parse_name(text: &str, level: Level) -> Result<Self, PatternError> {
+        check(text, level, Stars::Refused)?;
         Ok(Self::canonical(text.trim()))
-    }
-
-    /// Checks what the schema of the custom resource asks of either text beyond what
-    /// [`Pattern::parse_pattern`] and [`Pattern::parse_name`] take: neither white space around it
-    /// nor an empty label.
-    ///
-    /// # Errors
-    /// [`PatternError`] with the place in the text.
-    pub fn check_schema(text: &str) -> Result<(), PatternError> {
-        if text.is_empty() {
-            return Err(PatternError::Empty);
-        }
-        if text.len() > MAX_PATTERN {
-            return Err(PatternError::TooLong { length: text.len() });
-        }
-        check_characters(text, 0, Stars::Allowed)?;
-        if text.starts_with('.') {
-            return Err(PatternError::EmptyLabel { offset: 0 });
-        }
-        match text.find("..") {
-            Some(dot) => Err(PatternError::EmptyLabel { offset: dot + 1 }),
-            None => Ok(()),
-        }
     }
 
     /// The canonical text: what the label `fqdn:…` carries, and what parses to the same pattern.
-    pub fn as_label_text(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.canonical
     }
 
@@ -167,7 +153,7 @@ impl Pattern {
     }
 
     /// The patterns of the labels from left to right, without a leading `**`, and whether that is
-    /// there. Not for [`Pattern::is_match_all`].
+    /// there. Not for [`MatchPattern::is_match_all`].
     pub(crate) fn labels(&self) -> (impl DoubleEndedIterator<Item = &str> + Clone, Depth) {
         let (fixed, depth) = match self.canonical.strip_prefix("**.") {
             Some(fixed) => (fixed, Depth::OneOrMore),
@@ -217,44 +203,59 @@ enum Stars {
     Refused,
 }
 
-fn check(text: &str, stars: Stars) -> Result<(), PatternError> {
-    let start = text.len() - text.trim_start().len();
-    let trimmed = text.trim();
-    if trimmed.len() > MAX_PATTERN {
-        let length = trimmed.len();
+fn check(text: &str, level: Level, stars: Stars) -> Result<(), PatternError> {
+    let (start, judged) = match level {
+        Level::Agent => (text.len() - text.trim_start().len(), text.trim()),
+        Level::Cluster => (0, text),
+    };
+    let length = judged.len();
+    if length > MAX_PATTERN {
         return Err(PatternError::TooLong { length });
     }
-    check_characters(trimmed, start, stars)
-}
-
-fn check_characters(text: &str, start: usize, stars: Stars) -> Result<(), PatternError> {
     let star_allowed = stars == Stars::Allowed;
     let allowed = |character: char| match character {
         '-' | '_' | '.' => true,
         '*' => star_allowed,
         _ => character.is_ascii_alphanumeric(),
     };
-    match text.char_indices().find(|(_, found)| !allowed(*found)) {
-        Some((offset, found)) => Err(PatternError::Character {
+    let wrong = judged.char_indices().find(|(_, found)| !allowed(*found));
+    if let Some((offset, found)) = wrong {
+        return Err(PatternError::Character {
             offset: start + offset,
             found,
             star_allowed,
-        }),
+        });
+    }
+    match level {
+        Level::Agent => Ok(()),
+        Level::Cluster => check_labels(judged),
+    }
+}
+
+fn check_labels(text: &str) -> Result<(), PatternError> {
+    if text.is_empty() {
+        return Err(PatternError::Empty);
+    }
+    if text.starts_with('.') {
+        return Err(PatternError::EmptyLabel { offset: 0 });
+    }
+    match text.find("..") {
+        Some(dot) => Err(PatternError::EmptyLabel { offset: dot + 1 }),
         None => Ok(()),
     }
 }
 
-impl fmt::Display for Pattern {
+impl fmt::Display for MatchPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.canonical)
     }
 }
 
-/// Parses as [`Pattern::parse_pattern`], which takes every canonical text.
-impl FromStr for Pattern {
+/// Parses at [`Level::Agent`], which takes every canonical text.
+impl FromStr for MatchPattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse_pattern(text)
+        Self::parse(text, Level::Agent)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::name::DnsName;
-use crate::pattern::Pattern;
+use crate::pattern::MatchPattern;
 use crate::trie::Trie;
 
 /// The number of a pattern within its [`PatternSet`]. Numbers of removed patterns are used again.
@@ -37,7 +37,7 @@ impl PatternId {
 #[derive(Clone, Debug, Default)]
 pub struct PatternSet {
     trie: Trie,
-    ids: HashMap<Pattern, PatternId>,
+    ids: HashMap<MatchPattern, PatternId>,
     entries: Vec<Option<Entry>>,
     free: Vec<PatternId>,
     match_all: Option<PatternId>,
@@ -45,13 +45,13 @@ pub struct PatternSet {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    pattern: Pattern,
+    pattern: MatchPattern,
     users: usize,
 }
 
 impl PatternSet {
     /// Adds a pattern, or one more user to a pattern that is there.
-    pub fn insert(&mut self, pattern: &Pattern) -> PatternId {
+    pub fn insert(&mut self, pattern: &MatchPattern) -> PatternId {
         if let Some(&id) = self.ids.get(pattern) {
             if let Some(entry) = self.entry_mut(id) {
                 entry.users += 1;
@@ -96,13 +96,13 @@ impl PatternSet {
     }
 
     /// The pattern of a number.
-    pub fn get(&self, id: PatternId) -> Option<&Pattern> {
+    pub fn get(&self, id: PatternId) -> Option<&MatchPattern> {
         let entry = self.entries.get(id.0 as usize)?.as_ref()?;
         Some(&entry.pattern)
     }
 
     /// The number of a pattern.
-    pub fn id(&self, pattern: &Pattern) -> Option<PatternId> {
+    pub fn id(&self, pattern: &MatchPattern) -> Option<PatternId> {
         self.ids.get(pattern).copied()
     }
 
@@ -117,7 +117,7 @@ impl PatternSet {
     }
 
     /// The patterns with their numbers, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (PatternId, &Pattern)> {
+    pub fn iter(&self) -> impl Iterator<Item = (PatternId, &MatchPattern)> {
         self.ids.iter().map(|(pattern, id)| (*id, pattern))
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use self::globs::Globs;
 use crate::glob;
 use crate::name::DnsName;
-use crate::pattern::{Depth, Pattern};
+use crate::pattern::{Depth, MatchPattern};
 use crate::pattern_set::PatternId;
 
 /// A tree whose path to a pattern is the pattern's labels, the last one first.
@@ -50,7 +50,7 @@ impl Default for Trie {
 
 impl Trie {
     /// Adds a pattern that is not there, and is not the one that matches all.
-    pub(crate) fn insert(&mut self, pattern: &Pattern, id: PatternId) {
+    pub(crate) fn insert(&mut self, pattern: &MatchPattern, id: PatternId) {
         let (labels, depth) = pattern.labels();
         let mut node = ROOT;
         for label in labels.rev() {
@@ -63,7 +63,7 @@ impl Trie {
     }
 
     /// Takes a pattern away that is there.
-    pub(crate) fn remove(&mut self, pattern: &Pattern) {
+    pub(crate) fn remove(&mut self, pattern: &MatchPattern) {
         let (labels, depth) = pattern.labels();
         let mut path = Vec::new();
         let mut node = ROOT;
