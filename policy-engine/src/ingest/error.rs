@@ -9,7 +9,7 @@ use crate::span::{Location, Position};
 
 /// A reason to refuse a document, with its place in the file and in the document.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("{location:#}: {path}{cause}")]
+#[error("{location:#}: {prefix}{cause}{note}", prefix = self.prefix(), note = self.suffix())]
 pub struct Error {
     /// Where it stands.
     pub location: Location,
@@ -18,7 +18,6 @@ pub struct Error {
     /// The field, from the root of the document.
     pub path: FieldPath,
     /// What is wrong.
-    #[source]
     pub cause: Cause,
 }
 
@@ -26,6 +25,33 @@ impl Error {
     /// Whether the document is refused only because this field is not modelled yet.
     pub const fn is_unmodelled(&self) -> bool {
         matches!(self.cause, Cause::NotModelled { .. })
+    }
+
+    /// What was found and what is allowed, in one sentence; empty if the title says it all.
+    pub fn note(&self) -> String {
+        let (found, allowed) = (self.cause.found(), self.cause.allowed());
+        match (found.is_empty(), allowed.is_empty()) {
+            (true, _) => allowed,
+            (_, true) => found,
+            (false, false) => format!("{found}: {allowed}"),
+        }
+    }
+
+    fn prefix(&self) -> String {
+        if self.path.is_root() {
+            String::new()
+        } else {
+            format!("{}: ", self.path)
+        }
+    }
+
+    fn suffix(&self) -> String {
+        let note = self.note();
+        if note.is_empty() {
+            note
+        } else {
+            format!(" ({note})")
+        }
     }
 }
 
@@ -73,12 +99,7 @@ impl fmt::Display for FieldPath {
                 Segment::Item(index) => write!(f, "[{index}]")?,
             }
         }
-        // As a prefix of a message the path ends in a colon, which the root has no use for.
-        if self.is_root() {
-            Ok(())
-        } else {
-            f.write_str(": ")
-        }
+        Ok(())
     }
 }
 

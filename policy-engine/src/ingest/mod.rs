@@ -19,7 +19,7 @@
 //! ";
 //! let errors = ingest::read("policies/db.yaml", text, &Options::default()).unwrap_err();
 //! assert!(errors[0].render(text).starts_with(
-//!     "error[P001]: port is out of range\n --> policies/db.yaml:8:32\n"
+//!     "error[P001]: port is out of range\n --> policies/db.yaml:8:31\n"
 //! ));
 //!
 //! let policies = ingest::read("db.yaml", &text.replace("70000", "5432"), &Options::default())?;
@@ -102,12 +102,15 @@ fn one(file: &Arc<str>, document: yaml::Document, options: &Options) -> Document
         position: document.start,
     };
     let mut reader = Reader::new(file, options);
+    // What an alias stands for is not known, and so neither is what else is wrong.
+    let readable = document.faults.iter().all(|fault| !fault.hides_content());
     for fault in document.faults {
         reader.refuse_fault(fault);
     }
     let policy = document
         .root
         .as_ref()
+        .filter(|_| readable)
         .and_then(|root| document::read(&mut reader, root, &location));
     let outcome = match policy {
         Some(policy) if reader.is_clean() => Ok(policy),

@@ -35,20 +35,9 @@ impl Error {
             separator(&note)
         );
         if !self.path.is_root() {
-            let path = self.path.to_string();
-            let _ = writeln!(out, "{gutter} = {}", path.trim_end_matches(": "));
+            let _ = writeln!(out, "{gutter} = {}", self.path);
         }
         out
-    }
-
-    /// Found and allowed in one sentence.
-    fn note(&self) -> String {
-        let (found, allowed) = (self.cause.found(), self.cause.allowed());
-        match (found.is_empty(), allowed.is_empty()) {
-            (true, _) => allowed,
-            (_, true) => found,
-            (false, false) => format!("{found}: {allowed}"),
-        }
     }
 
     fn marked(&self, shown: usize, offset: usize) -> usize {

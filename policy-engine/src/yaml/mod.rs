@@ -69,6 +69,16 @@ pub(crate) enum FaultKind {
     TooDeep,
 }
 
+impl Fault {
+    /// Whether the tree lacks what stands at the fault.
+    pub(crate) const fn hides_content(&self) -> bool {
+        match self.kind {
+            FaultKind::Alias | FaultKind::Syntax { .. } | FaultKind::TooDeep => true,
+            FaultKind::DuplicateKey { .. } | FaultKind::KeyNotText | FaultKind::Tag => false,
+        }
+    }
+}
+
 impl Node {
     /// The node in a word, for messages about a wrong type.
     pub(crate) fn describe(&self) -> String {
