@@ -1,0 +1,216 @@
+//! Sockets with the options that a transparent proxy needs.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag,
+    SockType, SockaddrStorage, sockopt,
+};
+use palisade_abi::Mark;
+
+/// What tells a transparent socket from a plain one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// No privilege, no mark.
+    Plain,
+    /// May have a foreign address; what it sends carries the mark.
+    Transparent(Mark),
+}
+
+/// Opens the socket that takes clients' datagrams.
+pub(crate) fn udp_listener(address: SocketAddr, kind: Kind) -> io::Result<UdpSocket> {
+    let fd = open(address, SockType::Datagram, kind)?;
+    match address {
+        SocketAddr::V4(_) => socket::setsockopt(&fd, sockopt::Ipv4OrigDstAddr, &true)?,
+        SocketAddr::V6(_) => socket::setsockopt(&fd, sockopt::Ipv6OrigDstAddr, &true)?,
+    }
+    // A burst of one client must not push out the others' queries before they are looked at.
+    // Beyond `rmem_max` only a privileged process gets what it asks for.
+    socket::setsockopt(&fd, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+        .or_else(|_| socket::setsockopt(&fd, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
+    bind(&fd, address)?;
+    Ok(fd.into())
+}
+
+/// Opens the socket that takes clients' connections; those inherit transparency and mark.
+pub(crate) fn tcp_listener(address: SocketAddr, kind: Kind) -> io::Result<TcpListener> {
+    let fd = open(address, SockType::Stream, kind)?;
+    // Connections of a previous run that wait out their end must not keep the port.
+    socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    bind(&fd, address)?;
+    socket::listen(&fd, Backlog::new(256)?)?;
+    Ok(fd.into())
+}
+
+/// Opens a socket from which answers leave in the name of `server`.
+pub(crate) fn udp_return(server: SocketAddr, mark: Mark) -> io::Result<UdpSocket> {
+    let fd = open(server, SockType::Datagram, Kind::Transparent(mark))?;
+    // The server itself may run on this node.
+    socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    socket::setsockopt(&fd, sockopt::ReusePort, &true)?;
+    bind(&fd, server)?;
+    Ok(fd.into())
+}
+
+/// Opens a socket to a server, from an address and a random port that the kernel picks.
+///
+/// It is connected, so that the kernel passes only datagrams that come from the server.
+pub(crate) fn udp_upstream(server: SocketAddr, mark: Option<Mark>) -> io::Result<UdpSocket> {
+    let fd = open_marked(server, SockType::Datagram, mark)?;
+    connect(&fd, server)?;
+    Ok(fd.into())
+}
+
+/// Begins a connection to a server; it stands once the socket is writable without an error.
+pub(crate) fn tcp_upstream(server: SocketAddr, mark: Option<Mark>) -> io::Result<TcpStream> {
+    let fd = open_marked(server, SockType::Stream, mark)?;
+    match connect(&fd, server) {
+        Err(Errno::EINPROGRESS) | Ok(()) => Ok(fd.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A datagram and the two ends that it was meant for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) client: SocketAddr,
+    pub(crate) destination: SocketAddr,
+    pub(crate) len: usize,
+}
+
+/// The space that a message about the original destination takes.
+pub(crate) fn control_buffer() -> Vec<u8> {
+    nix::cmsg_space!(libc::sockaddr_in6)
+}
+
+/// Takes one datagram, or `None` if it does not say where it came from or went to.
+pub(crate) fn receive(
+    socket: &UdpSocket,
+    buffer: &mut [u8],
+    control: &mut [u8],
+) -> io::Result<Option<Arrival>> {
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = socket::recvmsg::<SockaddrStorage>(
+        socket.as_raw_fd(),
+        &mut parts,
+        Some(control),
+        MsgFlags::MSG_DONTWAIT,
+    )?;
+    let destination = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::Ipv4OrigDstAddr(a) => Some(SocketAddr::from((
+            Ipv4Addr::from(a.sin_addr.s_addr.to_ne_bytes()),
+            u16::from_be(a.sin_port),
+        ))),
+        ControlMessageOwned::Ipv6OrigDstAddr(a) => Some(SocketAddr::V6(SocketAddrV6::new(
+            Ipv6Addr::from(a.sin6_addr.s6_addr),
+            u16::from_be(a.sin6_port),
+            0,
+            a.sin6_scope_id,
+        ))),
+        _ => None,
+    });
+    let client = message.address.as_ref().and_then(to_std);
+    let len = message.bytes;
+    Ok(client
+        .zip(destination)
+        .map(|(client, destination)| Arrival {
+            client,
+            destination,
+            len,
+        }))
+}
+
+/// Sends a datagram from one of this machine's own addresses, which a wildcard socket needs.
+pub(crate) fn send_from(
+    socket: &UdpSocket,
+    source: SocketAddr,
+    client: SocketAddr,
+    message: &[u8],
+) -> io::Result<()> {
+    let (v4, v6);
+    let control = match source {
+        SocketAddr::V4(source) => {
+            let s_addr = u32::from_ne_bytes(source.ip().octets());
+            v4 = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            ControlMessage::Ipv4PacketInfo(&v4)
+        }
+        SocketAddr::V6(source) => {
+            v6 = libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: source.ip().octets(),
+                },
+                ipi6_ifindex: 0,
+            };
+            ControlMessage::Ipv6PacketInfo(&v6)
+        }
+    };
+    let parts = [IoSlice::new(message)];
+    let client = SockaddrStorage::from(client);
+    let fd = socket.as_raw_fd();
+    socket::sendmsg(
+        fd,
+        &parts,
+        &[control],
+        MsgFlags::MSG_DONTWAIT,
+        Some(&client),
+    )?;
+    Ok(())
+}
+
+fn open(address: SocketAddr, sort: SockType, kind: Kind) -> Result<OwnedFd, Errno> {
+    match kind {
+        Kind::Plain => open_marked(address, sort, None),
+        Kind::Transparent(mark) => {
+            let fd = open_marked(address, sort, Some(mark))?;
+            // The kernel takes the IPv4 option for IPv6 sockets as well.
+            socket::setsockopt(&fd, sockopt::IpTransparent, &true)?;
+            Ok(fd)
+        }
+    }
+}
+
+fn open_marked(address: SocketAddr, sort: SockType, mark: Option<Mark>) -> Result<OwnedFd, Errno> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket::socket(family, sort, flags, None)?;
+    if address.is_ipv6() {
+        // Every address family has its own listener, and no address two forms.
+        socket::setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
+    if let Some(mark) = mark {
+        socket::setsockopt(&fd, sockopt::Mark, &mark.bits())?;
+    }
+    Ok(fd)
+}
+
+fn bind(fd: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
+    socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(address))
+}
+
+fn connect(fd: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
+    socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(address))
+}
+
+fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|a| SocketAddr::from((a.ip(), a.port())));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|a| SocketAddr::V6((*a).into()))
+    })
+}
+
+const RECEIVE_BUFFER: usize = 4 << 20;

@@ -1,0 +1,18 @@
+//! The proxy by itself, without privilege, between clients and a server on loopback.
+
+#[cfg(test)]
+#[path = "../lab/mod.rs"]
+mod lab;
+
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod exchange;
+#[cfg(test)]
+mod hold;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod refusal;
+#[cfg(test)]
+mod stream;
