@@ -1,14 +1,17 @@
 //! Network policies in, decision tables, verdicts and explanations out.
 #![forbid(unsafe_code)]
 
+mod compile;
 pub mod ingest;
 mod options;
 mod rule;
 mod span;
+pub mod tables;
 mod yaml;
 
+pub use self::compile::{Desired, LocalEndpoint, Origin, ProxyPorts};
 pub use self::options::{
-    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, L7Proxy, Level, NodeLabels,
+    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, IpBlocks, L7Proxy, Level, NodeLabels,
     Options, Stack,
 };
 pub use self::rule::{
@@ -16,3 +19,4 @@ pub use self::rule::{
     ResourceName, Rule, Subject,
 };
 pub use self::span::{Location, Position};
+pub use self::tables::{Image, LoadOrder, Tables};

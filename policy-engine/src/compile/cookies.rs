@@ -1,0 +1,239 @@
+//! What a verdict's cookie leads to.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use palisade_abi::{Cookie, Direction, Protocol};
+use palisade_identity::Selector;
+
+use super::describe;
+use crate::rule::{Effect, Peers, PortRule, Ports, Redirect, ResourceName, Rule, Subject};
+use crate::span::Location;
+
+/// How many origins of rules that are gone are still known, for events that are still on their way.
+const REMEMBERED: usize = 65_536;
+
+/// The item of a document that decided.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Origin {
+    /// The resource.
+    pub resource: Arc<ResourceName>,
+    /// Where the item stands: the port item of a rule that names ports, else the peer, else the
+    /// rule; for a default deny the list that switched it on.
+    pub location: Location,
+    /// The direction that the item is about.
+    pub direction: Direction,
+    /// What the item says, in one line: `toEndpoints app=pay, port 8443/TCP`.
+    pub description: Arc<str>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}   {}", self.location, self.description)
+    }
+}
+
+/// The part of a rule that decides.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Part {
+    /// Its list, which switched default deny on.
+    DefaultDeny,
+    /// The peer at this place.
+    Peer(u32),
+    /// The port item at this place.
+    Port(u32),
+    /// The rule as it stands.
+    Whole,
+}
+
+/// What makes an item the same one after its document has changed: what it says, not where.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Key {
+    resource: Arc<ResourceName>,
+    subject: Selector,
+    direction: Direction,
+    effect: Effect,
+    saying: Saying,
+}
+
+/// Equal keys of one resource may share a cookie: the first of the two always decides.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Saying {
+    DefaultDeny,
+    Peer(Selector),
+    Port {
+        peers: Option<Vec<Selector>>,
+        protocol: Protocol,
+        ports: RangeInclusive<u16>,
+        names: Option<Vec<String>>,
+    },
+    Whole,
+}
+
+/// The cookies in use and what they lead to.
+#[derive(Clone, Debug)]
+pub(crate) struct Cookies {
+    live: HashMap<Key, Cookie>,
+    origins: BTreeMap<Cookie, Origin>,
+    retired: VecDeque<Cookie>,
+    next: u32,
+}
+
+impl Cookies {
+    /// Cookies from `next` on: lower ones may be known to somebody.
+    pub(crate) fn starting_at(next: u32) -> Self {
+        Self {
+            live: HashMap::new(),
+            origins: BTreeMap::new(),
+            retired: VecDeque::new(),
+            next: next.max(1),
+        }
+    }
+
+    /// What a cookie leads to, also for some time after its rule is gone.
+    pub(crate) fn origin(&self, cookie: Cookie) -> Option<&Origin> {
+        self.origins.get(&cookie)
+    }
+
+    /// Puts a compile's cookies in force.
+    pub(crate) fn commit(&mut self, given: Given) {
+        for (key, cookie) in &self.live {
+            if !given.keys.contains_key(key) {
+                self.retired.push_back(*cookie);
+            }
+        }
+        self.live = given.keys;
+        self.origins.extend(given.origins);
+        self.next = given.next;
+        while self.retired.len() > REMEMBERED {
+            if let Some(cookie) = self.retired.pop_front() {
+                self.origins.remove(&cookie);
+            }
+        }
+    }
+}
+
+/// The cookies that one compile gives; nothing is changed until they are committed.
+#[derive(Debug)]
+pub(crate) struct Given {
+    keys: HashMap<Key, Cookie>,
+    origins: BTreeMap<Cookie, Origin>,
+    parts: HashMap<(u32, Part), Cookie>,
+    next: u32,
+}
+
+impl Given {
+    pub(crate) fn new(cookies: &Cookies) -> Self {
+        Self {
+            keys: HashMap::new(),
+            origins: BTreeMap::new(),
+            parts: HashMap::new(),
+            next: cookies.next,
+        }
+    }
+
+    /// The cookie of a part of the rule at `place` of the compile.
+    pub(crate) fn cookie(
+        &mut self,
+        cookies: &Cookies,
+        place: u32,
+        rule: &Rule,
+        part: Part,
+    ) -> Cookie {
+        if let Some(cookie) = self.parts.get(&(place, part)) {
+            return *cookie;
+        }
+        let key = Key::new(rule, part);
+        let known = self
+            .keys
+            .get(&key)
+            .or_else(|| cookies.live.get(&key))
+            .copied();
+        let cookie = known.unwrap_or_else(|| self.fresh());
+        self.parts.insert((place, part), cookie);
+        self.origins.entry(cookie).or_insert_with(|| {
+            let before = cookies
+                .origin(cookie)
+                .map(|origin| origin.description.clone());
+            Origin {
+                resource: rule.resource.clone(),
+                location: location(rule, part).clone(),
+                direction: rule.direction,
+                description: before.unwrap_or_else(|| describe::part(rule, part).into()),
+            }
+        });
+        self.keys.insert(key, cookie);
+        cookie
+    }
+
+    /// Numbers only go up; after four billion of them the events that name the first are long gone.
+    fn fresh(&mut self) -> Cookie {
+        let cookie = Cookie::new(self.next);
+        self.next = self.next.checked_add(1).unwrap_or(1);
+        cookie
+    }
+}
+
+impl Key {
+    fn new(rule: &Rule, part: Part) -> Self {
+        let Subject::Endpoints(subject) = &rule.subject;
+        Self {
+            resource: rule.resource.clone(),
+            subject: subject.clone(),
+            direction: rule.direction,
+            effect: rule.effect,
+            saying: Saying::new(rule, part),
+        }
+    }
+}
+
+impl Saying {
+    fn new(rule: &Rule, part: Part) -> Self {
+        match part {
+            Part::DefaultDeny => Self::DefaultDeny,
+            Part::Peer(place) => rule
+                .peers
+                .list()
+                .get(place as usize)
+                .map_or(Self::Whole, |peer| Self::Peer(peer.selector.clone())),
+            Part::Port(place) => port(rule, place).map_or(Self::Whole, |item| Self::Port {
+                peers: selectors(rule),
+                protocol: item.protocol,
+                ports: item.ports.clone(),
+                names: item.redirect.as_ref().map(|Redirect::Dns(rules)| {
+                    rules.iter().map(|rule| rule.pattern.to_string()).collect()
+                }),
+            }),
+            Part::Whole => Self::Whole,
+        }
+    }
+}
+
+/// The peers of a rule; `None` for any.
+fn selectors(rule: &Rule) -> Option<Vec<Selector>> {
+    match &rule.peers {
+        Peers::Any { .. } => None,
+        Peers::Some { list, .. } => Some(list.iter().map(|peer| peer.selector.clone()).collect()),
+    }
+}
+
+fn port(rule: &Rule, place: u32) -> Option<&PortRule> {
+    match &rule.ports {
+        Ports::All => None,
+        Ports::Some(list) => list.get(place as usize),
+    }
+}
+
+fn location(rule: &Rule, part: Part) -> &Location {
+    match part {
+        Part::DefaultDeny => &rule.section,
+        Part::Peer(place) => {
+            let peer = rule.peers.list().get(place as usize);
+            peer.map_or(&rule.location, |peer| &peer.location)
+        }
+        Part::Port(place) => port(rule, place).map_or(&rule.location, |item| &item.location),
+        Part::Whole => &rule.location,
+    }
+}

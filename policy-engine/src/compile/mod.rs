@@ -1,0 +1,293 @@
+//! Rules and identities in, logical tables out.
+
+mod cookies;
+mod describe;
+mod groups;
+mod index;
+mod logical;
+mod rows;
+mod signatures;
+mod subjects;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use palisade_abi::{Direction, EndpointId, IDENTITY_PAGE_LEN, IDENTITY_PAGES, Identity};
+use palisade_identity::{LabelSet, Selector, Source, reserved};
+
+pub use self::cookies::Origin;
+pub(crate) use self::cookies::{Cookies, Given};
+pub(crate) use self::describe::{peer_text, peers as peers_text, port as port_text};
+pub(crate) use self::logical::{Both, Content, Logical, PortGroup, Row, Signature};
+pub use self::rows::ProxyPorts;
+pub(crate) use self::signatures::Signatures;
+pub(crate) use self::subjects::{Otherwise, Side, sides};
+
+use self::groups::Groups;
+use self::rows::{Matched, Rows};
+use crate::options::Options;
+use crate::rule::{Peers, Policy, Ports, Rule};
+
+/// An endpoint of this node, as policies see it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LocalEndpoint {
+    /// Its number.
+    pub id: EndpointId,
+    /// The labels that subjects are selected by.
+    pub labels: LabelSet,
+}
+
+/// Everything that decides what the tables say.
+#[derive(Clone, Copy, Debug)]
+pub struct Desired<'a> {
+    /// The known identities, the reserved ones included.
+    pub identities: &'a BTreeMap<Identity, LabelSet>,
+    /// The endpoints of this node.
+    pub endpoints: &'a [LocalEndpoint],
+    /// The policies, in any order.
+    pub policies: &'a [Arc<Policy>],
+    /// How policies decide.
+    pub options: &'a Options,
+    /// Where the proxies listen.
+    pub proxy_ports: ProxyPorts,
+}
+
+/// A compile and what is needed to add to it.
+pub(crate) struct Compiled {
+    pub(crate) logical: Logical,
+    pub(crate) signatures: Both<Signatures>,
+    pub(crate) given: Given,
+}
+
+/// Compiles from scratch.
+pub(crate) fn compile(desired: &Desired<'_>, cookies: &Cookies) -> Compiled {
+    let rules = sorted_rules(desired.policies);
+    let (sides, endpoints) = distinct_sides(desired, &rules);
+    let (signatures, identities) = split_identities(desired, &rules, &sides);
+    let mut groups = Groups::default();
+    let spans = intern_spans(&rules, &sides, &mut groups);
+    let ports = groups.split();
+    let mut rows = Rows::new(&rules, &groups, &spans, cookies, desired.proxy_ports);
+    let policies = sides
+        .iter()
+        .map(|(direction, side)| {
+            let of = signatures.get(*direction);
+            content(*direction, side, &rules, of, &mut rows)
+        })
+        .collect();
+    let logical = Logical {
+        verdicts: rows.verdicts,
+        rows: rows.rows,
+        policies,
+        endpoints,
+        identities,
+        ports,
+    };
+    Compiled {
+        logical,
+        signatures,
+        given: rows.given,
+    }
+}
+
+/// Every rule, in the order that breaks ties: by resource, then by place in it.
+pub(crate) fn sorted_rules(policies: &[Arc<Policy>]) -> Vec<&Rule> {
+    let mut rules: Vec<&Rule> = policies.iter().flat_map(|policy| &policy.rules).collect();
+    rules.sort_by(|a, b| (&a.resource, a.index).cmp(&(&b.resource, b.index)));
+    rules
+}
+
+/// Whether the identity pages have room for an identity; to the kernel any other is unknown.
+pub(crate) const fn has_page(identity: Identity) -> bool {
+    identity.get() / IDENTITY_PAGE_LEN < IDENTITY_PAGES
+}
+
+/// A policy: a direction and its rules.
+type Sided = (Direction, Side);
+
+/// Each distinct policy once, and the places of each endpoint's two.
+fn distinct_sides(
+    desired: &Desired<'_>,
+    rules: &[&Rule],
+) -> (Vec<Sided>, BTreeMap<EndpointId, Both<u32>>) {
+    let mut by_labels: HashMap<&LabelSet, Both<u32>> = HashMap::new();
+    let mut places: BTreeMap<Sided, u32> = BTreeMap::new();
+    let mut distinct = Vec::new();
+    let mut endpoints = BTreeMap::new();
+    for endpoint in desired.endpoints {
+        let pair = *by_labels.entry(&endpoint.labels).or_insert_with(|| {
+            let sides = sides(&endpoint.labels, rules, desired.options);
+            Both::new(|direction| {
+                let side = (direction, sides.get(direction).clone());
+                let next = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
+                *places.entry(side).or_insert_with_key(|side| {
+                    distinct.push(side.clone());
+                    next
+                })
+            })
+        });
+        endpoints.insert(endpoint.id, pair);
+    }
+    (distinct, endpoints)
+}
+
+/// Splits the identities by the selectors of the policies in force, for each direction apart.
+fn split_identities(
+    desired: &Desired<'_>,
+    rules: &[&Rule],
+    sides: &[Sided],
+) -> (Both<Signatures>, BTreeMap<Identity, Both<Signature>>) {
+    let mut signatures = Both::<Signatures>::default();
+    for (direction, side) in sides {
+        let of = signatures.get_mut(*direction);
+        for selector in selectors(side, rules) {
+            of.intern(selector);
+        }
+        if let Some(host) = side.localhost.then(host_selector).flatten() {
+            of.intern(&host);
+        }
+    }
+    let (known, sets): (Vec<Identity>, Vec<&LabelSet>) = desired
+        .identities
+        .iter()
+        .filter(|(identity, _)| has_page(**identity) && **identity != Identity::UNKNOWN)
+        .unzip();
+    let ingress = signatures.ingress.split(&sets);
+    let egress = signatures.egress.split(&sets);
+    let identities = known
+        .into_iter()
+        .zip(ingress.into_iter().zip(egress))
+        .map(|(identity, (ingress, egress))| (identity, Both { ingress, egress }))
+        .collect();
+    (signatures, identities)
+}
+
+/// The places of the port spans of every rule in force.
+fn intern_spans(rules: &[&Rule], sides: &[Sided], groups: &mut Groups) -> HashMap<u32, Vec<u32>> {
+    let in_force: BTreeSet<u32> = sides
+        .iter()
+        .flat_map(|(_, side)| &side.rules)
+        .copied()
+        .collect();
+    let mut spans = HashMap::new();
+    for place in in_force {
+        if let Some(Ports::Some(items)) = rules.get(place as usize).map(|rule| &rule.ports) {
+            spans.insert(
+                place,
+                items.iter().map(|item| groups.intern(item)).collect(),
+            );
+        }
+    }
+    spans
+}
+
+/// The rows of one policy.
+fn content(
+    direction: Direction,
+    side: &Side,
+    rules: &[&Rule],
+    signatures: &Signatures,
+    rows: &mut Rows<'_>,
+) -> Content {
+    let named = Named::new(side, rules, signatures);
+    let host = side.localhost.then(host_selector).flatten();
+    let host = host.and_then(|selector| signatures.id(&selector));
+    let default = rows.row(side.otherwise, named.any.clone());
+    let unknown = rows.unknown(side.otherwise, &named.any, &named.maybe);
+    let touched = signatures.touched(named.by_selector.keys().copied().chain(host));
+    let mut exceptions = Vec::with_capacity(touched.len());
+    for signature in touched {
+        let matching = signatures.content(signature);
+        let is_host = host.is_some_and(|host| matching.contains(&host));
+        let otherwise = if is_host {
+            Otherwise::Allowed
+        } else {
+            side.otherwise
+        };
+        let row = rows.row(otherwise, named.matched(matching));
+        if row != default {
+            exceptions.push((signature, row));
+        }
+    }
+    Content {
+        direction,
+        default,
+        unknown,
+        exceptions,
+    }
+}
+
+/// A policy's rules by whom they name.
+struct Named {
+    /// The rules for any peer.
+    any: Vec<Matched>,
+    /// The first peer of every rule that names some.
+    maybe: Vec<Matched>,
+    /// The rules and peers that each selector stands for.
+    by_selector: HashMap<u32, Vec<Matched>>,
+}
+
+impl Named {
+    fn new(side: &Side, rules: &[&Rule], signatures: &Signatures) -> Self {
+        let mut named = Self {
+            any: Vec::new(),
+            maybe: Vec::new(),
+            by_selector: HashMap::new(),
+        };
+        for place in &side.rules {
+            let Some(rule) = rules.get(*place as usize) else {
+                continue;
+            };
+            match &rule.peers {
+                Peers::Any { .. } => named.any.push((*place, 0)),
+                Peers::Some { list, .. } => {
+                    for (peer, selector) in (0..).zip(list.iter().map(|peer| &peer.selector)) {
+                        let matched = (*place, peer);
+                        if let Some(id) = signatures.id(selector) {
+                            named.by_selector.entry(id).or_default().push(matched);
+                        }
+                    }
+                    if !list.is_empty() {
+                        named.maybe.push((*place, 0));
+                    }
+                }
+            }
+        }
+        named
+    }
+
+    /// The rules that match whoever these selectors match, each with its first matching peer.
+    fn matched(&self, selectors: &[u32]) -> Vec<Matched> {
+        let mut first: BTreeMap<u32, u32> = self.any.iter().copied().collect();
+        for id in selectors {
+            for (place, peer) in self.by_selector.get(id).into_iter().flatten() {
+                let best = first.entry(*place).or_insert(*peer);
+                *best = (*best).min(*peer);
+            }
+        }
+        first.into_iter().collect()
+    }
+}
+
+fn selectors<'a>(side: &'a Side, rules: &'a [&'a Rule]) -> impl Iterator<Item = &'a Selector> {
+    let in_force = side
+        .rules
+        .iter()
+        .filter_map(|place| rules.get(*place as usize));
+    in_force
+        .flat_map(|rule| rule.peers.list())
+        .map(|peer| &peer.selector)
+}
+
+/// The selector of the node itself.
+fn host_selector() -> Option<Selector> {
+    let labels = reserved::labels(Identity::HOST)?;
+    labels.iter().next().map(Selector::having)
+}
+
+/// Whether the labels include a reserved one.
+pub(crate) fn is_reserved(labels: &LabelSet, name: &str) -> bool {
+    labels
+        .get(name)
+        .is_some_and(|label| label.source() == Source::Reserved)
+}

@@ -1,0 +1,253 @@
+//! Where the lines of one level lie in their shared array of slots.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use palisade_abi::{Line, Slot};
+
+use super::error::{Error, Limited};
+
+/// Bases tried before a line goes behind everything else: keeps placing linear in the lines.
+const TRIES: u32 = 4_096;
+
+/// The occupation of a slot array.
+///
+/// A slot that a retired line leaves behind keeps its words until somebody needs the place. Nobody
+/// reads them, for a base is not given again while any slot still names it.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    table: Limited,
+    size: u32,
+    /// The owner that each slot names, in use or not.
+    owners: Vec<u32>,
+    held: Vec<bool>,
+    /// Bases of lines that are in force or withheld.
+    bases: BTreeSet<u32>,
+    /// How many slots still name a base that no line has.
+    stale: BTreeMap<u32, u32>,
+    withheld: Vec<(u32, Vec<u32>)>,
+    /// Every slot below is held.
+    floor: u32,
+}
+
+impl Slots {
+    pub(super) const fn new(table: Limited, size: u32) -> Self {
+        Self {
+            table,
+            size,
+            owners: Vec::new(),
+            held: Vec::new(),
+            bases: BTreeSet::new(),
+            stale: BTreeMap::new(),
+            withheld: Vec::new(),
+            floor: 0,
+        }
+    }
+
+    /// The occupation of an array found in the kernel, of which these lines are in force.
+    pub(super) fn adopt(
+        table: Limited,
+        size: u32,
+        contents: impl Iterator<Item = (u32, Slot)>,
+        bases: &BTreeSet<u32>,
+    ) -> Self {
+        let mut slots = Self::new(table, size);
+        for (at, slot) in contents.filter(|(at, slot)| *at < size && slot.owner != 0) {
+            slots.grow(at);
+            slots.write(at, slot.owner);
+            if bases.contains(&slot.owner) && at >= slot.owner {
+                slots.hold(at, true);
+            } else {
+                *slots.stale.entry(slot.owner).or_default() += 1;
+            }
+        }
+        slots.bases.clone_from(bases);
+        slots
+    }
+
+    /// Takes places for a new line with exceptions at these columns (ascending).
+    pub(super) fn place(&mut self, columns: &[u32]) -> Result<u32, Error> {
+        let (Some(first), Some(last)) = (columns.first(), columns.last()) else {
+            return Ok(Line::NO_EXCEPTIONS);
+        };
+        let lowest = self.lowest_free().saturating_sub(*first).max(1);
+        let behind = u32::try_from(self.owners.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        let limit = self.size.saturating_sub(*last);
+        let near = lowest..limit.min(lowest.saturating_add(TRIES));
+        let base = near
+            .clone()
+            .find(|base| self.fits(*base, columns))
+            .or_else(|| (behind < limit).then_some(behind))
+            .or_else(|| (near.end..limit).find(|base| self.fits(*base, columns)))
+            .ok_or(Error::Full {
+                table: self.table,
+                needed: behind.saturating_add(*last).saturating_add(1),
+                size: self.size,
+            })?;
+        self.bases.insert(base);
+        for column in columns {
+            self.take(base, base + column);
+        }
+        Ok(base)
+    }
+
+    /// Takes more places for a line, if all of them are free.
+    pub(super) fn extend(&mut self, base: u32, columns: &[u32]) -> bool {
+        let is_free = |column: &u32| {
+            base.checked_add(*column)
+                .is_some_and(|at| at < self.size && !self.is_held(at))
+        };
+        let fits = columns.iter().all(is_free);
+        if fits {
+            for column in columns {
+                self.take(base, base + column);
+            }
+        }
+        fits
+    }
+
+    /// Gives one place of a line back at once; only for columns that no reader can ask for.
+    pub(super) fn clear(&mut self, base: u32, column: u32) {
+        self.write(base + column, 0);
+        self.hold(base + column, false);
+    }
+
+    /// Gives the places of a line up; they come back after the next grace period.
+    pub(super) fn retire(&mut self, base: u32, columns: impl Iterator<Item = u32>) {
+        if base != Line::NO_EXCEPTIONS {
+            let places = columns.map(|column| base + column).collect();
+            self.withheld.push((base, places));
+        }
+    }
+
+    /// Whether places wait for a grace period.
+    pub(super) fn waits(&self) -> bool {
+        !self.withheld.is_empty()
+    }
+
+    /// A grace period is over.
+    pub(super) fn grace(&mut self) {
+        for (base, places) in std::mem::take(&mut self.withheld) {
+            self.bases.remove(&base);
+            let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
+            if count > 0 {
+                *self.stale.entry(base).or_default() += count;
+            }
+            for at in places {
+                self.hold(at, false);
+            }
+        }
+    }
+
+    /// How many places are held.
+    pub(super) fn used(&self) -> u32 {
+        let used = self.held.iter().filter(|held| **held).count();
+        u32::try_from(used).unwrap_or(u32::MAX)
+    }
+
+    fn fits(&self, base: u32, columns: &[u32]) -> bool {
+        columns.iter().all(|column| !self.is_held(base + column))
+            && !self.bases.contains(&base)
+            && !self.stale.contains_key(&base)
+    }
+
+    fn take(&mut self, base: u32, at: u32) {
+        self.grow(at);
+        let before = self.owners.get(at as usize).copied().unwrap_or_default();
+        if let Some(count) = self.stale.get_mut(&before) {
+            *count -= 1;
+            if *count == 0 {
+                self.stale.remove(&before);
+            }
+        }
+        self.write(at, base);
+        self.hold(at, true);
+    }
+
+    fn lowest_free(&mut self) -> u32 {
+        while self.is_held(self.floor) {
+            self.floor += 1;
+        }
+        self.floor
+    }
+
+    fn is_held(&self, at: u32) -> bool {
+        self.held.get(at as usize).copied().unwrap_or_default()
+    }
+
+    fn grow(&mut self, at: u32) {
+        let length = at as usize + 1;
+        if self.held.len() < length {
+            self.held.resize(length, false);
+            self.owners.resize(length, 0);
+        }
+    }
+
+    fn write(&mut self, at: u32, owner: u32) {
+        if let Some(place) = self.owners.get_mut(at as usize) {
+            *place = owner;
+        }
+    }
+
+    fn hold(&mut self, at: u32, held: bool) {
+        if let Some(place) = self.held.get_mut(at as usize) {
+            *place = held;
+        }
+        if !held {
+            self.floor = self.floor.min(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slots(size: u32) -> Slots {
+        Slots::new(Limited::RowSlots, size)
+    }
+
+    #[test]
+    fn lines_interleave_and_never_share_a_base() {
+        let mut slots = slots(100);
+        assert_eq!(slots.place(&[0, 2]), Ok(1));
+        assert_eq!(slots.place(&[0, 2]), Ok(2));
+        assert_eq!(slots.place(&[3]), Ok(3));
+        assert_eq!(slots.place(&[2]), Ok(5));
+    }
+
+    #[test]
+    fn a_line_without_exceptions_takes_nothing() {
+        let mut slots = slots(0);
+        assert_eq!(slots.place(&[]), Ok(Line::NO_EXCEPTIONS));
+    }
+
+    #[test]
+    fn a_base_that_some_slot_still_names_is_not_given_again() {
+        let mut slots = slots(100);
+        let base = slots.place(&[0, 5]).unwrap();
+        slots.retire(base, [0, 5].into_iter());
+        assert_ne!(
+            slots.place(&[0, 5]),
+            Ok(base),
+            "withheld until a grace period is over"
+        );
+        slots.grace();
+        let other = slots.place(&[0]).unwrap();
+        assert_ne!(other, base, "slot 6 still names it");
+        assert!(slots.stale.contains_key(&base));
+        assert!(slots.extend(other, &[base + 5 - other]));
+        assert!(!slots.stale.contains_key(&base));
+    }
+
+    #[test]
+    fn a_full_array_is_reported() {
+        let mut slots = slots(4);
+        assert!(slots.place(&[0, 2]).is_ok());
+        assert!(matches!(
+            slots.place(&[0, 2]),
+            Err(Error::Full { size: 4, .. })
+        ));
+    }
+}

@@ -1,0 +1,317 @@
+//! Random nodes: identities, endpoints and policies that have something to do with each other.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use palisade_abi::{Direction, EndpointId, Identity, PortIndex, Protocol, ProxyPort};
+use palisade_identity::{LabelSet, Prefix, Requirement, Selector, reserved};
+use palisade_policy::{
+    AllowLocalhost, Desired, Effect, Enforcement, Kind, LocalEndpoint, Location, Options, Peer,
+    PeerKind, Peers, Policy, PortRule, Ports, Position, ProxyPorts, Redirect, ResourceName, Rule,
+    Subject,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+/// A node at one moment.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub identities: BTreeMap<Identity, LabelSet>,
+    pub endpoints: Vec<LocalEndpoint>,
+    pub policies: Vec<Arc<Policy>>,
+    pub options: Options,
+    pub proxy_ports: ProxyPorts,
+}
+
+impl World {
+    pub fn desired(&self) -> Desired<'_> {
+        Desired {
+            identities: &self.identities,
+            endpoints: &self.endpoints,
+            policies: &self.policies,
+            options: &self.options,
+            proxy_ports: self.proxy_ports,
+        }
+    }
+}
+
+const APPS: [&str; 4] = ["a", "b", "c", "d"];
+const TIERS: [&str; 3] = ["x", "y", "z"];
+const PREFIXES: [&str; 5] = [
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "10.1.2.0/24",
+    "10.1.2.3/32",
+    "fd00::/8",
+];
+pub const IDENTITIES: RangeInclusive<u32> = 256..=267;
+const FIRST_LOCAL: u32 = 0x0100_0001;
+
+/// Every identity that a world may know, and some that none does.
+pub fn identities() -> Vec<Identity> {
+    let fixed = [1, 2, 9, 77, FIRST_LOCAL + 9, u32::MAX];
+    let local = (0..).zip(PREFIXES).map(|(at, _)| FIRST_LOCAL + at);
+    IDENTITIES
+        .chain(fixed)
+        .chain(local)
+        .map(Identity::new)
+        .collect()
+}
+
+/// Endpoints that a world may have, and one that none has.
+pub fn endpoints() -> Vec<EndpointId> {
+    (1..=7).map(EndpointId::new).collect()
+}
+
+/// Ports on both sides of every boundary that a rule may draw.
+pub fn ports() -> Vec<(Protocol, u16)> {
+    let ports = [
+        0, 1, 52, 53, 54, 79, 80, 81, 443, 1023, 1024, 8080, 8081, 65_535,
+    ];
+    let both = [Protocol::TCP, Protocol::UDP];
+    let mut all: Vec<_> = both
+        .into_iter()
+        .flat_map(|protocol| ports.map(|port| (protocol, port)))
+        .collect();
+    all.extend([
+        (Protocol::ICMP, 0),
+        (Protocol::ICMP, 8),
+        (Protocol::ICMPV6, 128),
+    ]);
+    all.extend([(Protocol::SCTP, 80), (Protocol::new(47), 0)]);
+    all
+}
+
+/// The places of these ports.
+pub fn port_indexes() -> Vec<PortIndex> {
+    ports()
+        .into_iter()
+        .map(|(protocol, port)| PortIndex::new(protocol, port))
+        .collect()
+}
+
+/// Moments of one node that differ as moments do: some of this and some of that.
+pub fn worlds(count: usize) -> impl Strategy<Value = Vec<World>> {
+    let policies = vec(rules(), 1..6);
+    let labels = vec(labels(), 12..=12);
+    (policies, labels).prop_flat_map(move |(policies, labels)| {
+        let policies: Vec<Arc<Policy>> = (0..)
+            .zip(policies)
+            .map(|(number, rules)| Arc::new(policy(number, rules)))
+            .collect();
+        vec(moment(policies, labels), count..=count)
+    })
+}
+
+fn moment(policies: Vec<Arc<Policy>>, labels: Vec<LabelSet>) -> impl Strategy<Value = World> {
+    let count = policies.len();
+    let pods: Vec<_> = IDENTITIES.map(Identity::new).zip(labels.clone()).collect();
+    let pods = subsequence(pods, 0..=12);
+    // Now and then an identity has other labels than a moment ago.
+    let relabelled = proptest::option::weighted(0.2, (0..12_usize, labels_of()));
+    let prefixes = subsequence((0..).zip(PREFIXES).collect::<Vec<(u32, &str)>>(), 0..=5);
+    let endpoints = subsequence((1..=6_u16).collect::<Vec<_>>(), 0..=6);
+    (
+        subsequence(policies, 0..=count),
+        (pods, relabelled, prefixes),
+        endpoints,
+        options(),
+        proptest::bool::weighted(0.8),
+    )
+        .prop_map(
+            move |(policies, (pods, relabelled, prefixes), endpoints, options, proxy)| {
+                let mut identities: BTreeMap<Identity, LabelSet> = pods.into_iter().collect();
+                for (identity, name) in reserved::ALL {
+                    if let Some(labels) = reserved::labels(identity).filter(|_| name != "world") {
+                        identities.insert(identity, labels);
+                    }
+                }
+                for (at, prefix) in prefixes {
+                    let prefix: Prefix = prefix.parse().unwrap();
+                    identities.insert(Identity::new(FIRST_LOCAL + at), LabelSet::of_prefix(prefix));
+                }
+                if let Some((at, labels)) = relabelled {
+                    let at = u32::try_from(at).unwrap();
+                    identities.insert(Identity::new(IDENTITIES.start() + at), labels);
+                }
+                let endpoint = |id: u16| LocalEndpoint {
+                    id: EndpointId::new(id),
+                    labels: labels.get(usize::from(id)).cloned().unwrap_or_default(),
+                };
+                World {
+                    identities,
+                    endpoints: endpoints.into_iter().map(endpoint).collect(),
+                    policies,
+                    options,
+                    proxy_ports: ProxyPorts {
+                        dns: proxy.then(|| ProxyPort::new(10_003).unwrap()),
+                    },
+                }
+            },
+        )
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    let enforcement = prop_oneof![
+        10 => Just(Enforcement::Default),
+        1 => Just(Enforcement::Always),
+        1 => Just(Enforcement::Never),
+    ];
+    let localhost = select(vec![AllowLocalhost::Always, AllowLocalhost::ByPolicy]);
+    (enforcement, localhost).prop_map(|(enforcement, allow_localhost)| Options {
+        enforcement,
+        allow_localhost,
+        ..Options::default()
+    })
+}
+
+fn labels() -> impl Strategy<Value = LabelSet> {
+    prop_oneof![30 => labels_of(), 1 => Just(LabelSet::parse(["reserved:init"]).unwrap())]
+}
+
+fn labels_of() -> impl Strategy<Value = LabelSet> {
+    (select(&APPS), select(&TIERS), any::<bool>()).prop_map(|(app, tier, both)| {
+        let tier = both.then(|| format!("k8s:tier={tier}"));
+        LabelSet::parse([format!("k8s:app={app}")].into_iter().chain(tier)).unwrap()
+    })
+}
+
+fn selector() -> impl Strategy<Value = Selector> {
+    let apps = subsequence(APPS.to_vec(), 1..=2);
+    let tiers = subsequence(TIERS.to_vec(), 1..=2);
+    prop_oneof![
+        4 => select(&APPS).prop_map(|app| requirement("app", "In", &[app])),
+        1 => apps.prop_map(|apps| requirement("k8s:app", "In", &apps)),
+        1 => tiers.prop_map(|tiers| requirement("tier", "NotIn", &tiers)),
+        1 => Just(requirement("tier", "Exists", &[])),
+        1 => Just(requirement("tier", "DoesNotExist", &[])),
+        1 => Just(Selector::everything()),
+    ]
+}
+
+fn requirement(key: &str, operator: &str, values: &[&str]) -> Selector {
+    Selector::new([Requirement::parse(key, operator, values).unwrap()])
+}
+
+fn peer_selector() -> impl Strategy<Value = Selector> {
+    let prefixes = select(&PREFIXES).prop_map(|prefix| prefix.parse::<Prefix>().unwrap());
+    let world = ["$host", "$world-ipv4"].map(|name| requirement(name, "Exists", &[]));
+    prop_oneof![
+        5 => selector(),
+        2 => (prefixes.clone(), proptest::option::of(prefixes))
+            .prop_map(|(prefix, except)| Selector::cidr(prefix, except)),
+        1 => select(world.to_vec()),
+    ]
+}
+
+type RuleParts = (Selector, Direction, Effect, bool, Peers, Ports);
+
+fn rules() -> impl Strategy<Value = Vec<RuleParts>> {
+    let effect = prop_oneof![3 => Just(Effect::Allow), 1 => Just(Effect::Deny)];
+    let direction = select(Direction::BOTH.to_vec());
+    let rule = (
+        direction,
+        effect,
+        proptest::bool::weighted(0.8),
+        peers(),
+        port_items(),
+    );
+    (selector(), vec(rule, 1..4)).prop_map(|(subject, rules)| {
+        let rules = rules.into_iter();
+        rules
+            .map(|(direction, effect, default_deny, peers, ports)| {
+                (
+                    subject.clone(),
+                    direction,
+                    effect,
+                    default_deny,
+                    peers,
+                    ports,
+                )
+            })
+            .collect()
+    })
+}
+
+fn peers() -> impl Strategy<Value = Peers> {
+    let some = vec(peer_selector(), 0..4).prop_map(|selectors| Peers::Some {
+        location: None,
+        list: (0..)
+            .zip(selectors)
+            .map(|(at, selector)| Peer {
+                selector,
+                kind: PeerKind::Endpoints,
+                location: place(0, 100 + at),
+            })
+            .collect(),
+    });
+    prop_oneof![1 => Just(Peers::Any { location: None }), 3 => some]
+}
+
+fn port_items() -> impl Strategy<Value = Ports> {
+    prop_oneof![1 => Just(Ports::All), 3 => vec(port_item(), 0..4).prop_map(Ports::Some)]
+}
+
+fn port_item() -> impl Strategy<Value = PortRule> {
+    let ranges = [
+        53..=53,
+        80..=80,
+        80..=443,
+        1..=1023,
+        8080..=8080,
+        1024..=65_535,
+        0..=65_535,
+    ];
+    let ported = (
+        select(vec![Protocol::TCP, Protocol::UDP]),
+        select(ranges.to_vec()),
+    );
+    let other = prop_oneof![
+        Just((Protocol::ICMP, 8..=8)),
+        Just((Protocol::ICMPV6, 0..=65_535)),
+        Just((Protocol::new(47), 0..=65_535)),
+    ];
+    let redirect = proptest::bool::weighted(0.2);
+    (prop_oneof![6 => ported, 1 => other], redirect).prop_map(|((protocol, ports), redirect)| {
+        PortRule {
+            protocol,
+            ports,
+            redirect: redirect.then(|| Redirect::Dns([].into())),
+            location: place(0, 200),
+        }
+    })
+}
+
+fn policy(number: u32, rules: Vec<RuleParts>) -> Policy {
+    let resource = Arc::new(ResourceName {
+        kind: Kind::CiliumNetworkPolicy,
+        namespace: Some("default".into()),
+        name: format!("policy-{number}").into(),
+    });
+    let rules = (0..).zip(rules).map(
+        |(index, (subject, direction, effect, deny, peers, ports))| Rule {
+            resource: resource.clone(),
+            index,
+            location: place(number, 10 * index + 2),
+            section: place(number, 10 * index + 1),
+            subject: Subject::Endpoints(subject),
+            direction,
+            effect,
+            default_deny: deny,
+            peers,
+            ports,
+        },
+    );
+    Policy {
+        rules: rules.collect(),
+        location: place(number, 1),
+        resource: resource.clone(),
+    }
+}
+
+/// A place in the file of a policy.
+pub fn place(file: u32, line: u32) -> Location {
+    Location::new(format!("policy-{file}.yaml"), Position { line, column: 1 })
+}
