@@ -25,7 +25,11 @@ impl Engine for Walk {
         port: u16,
     ) -> Action {
         let Self(scenario) = self;
-        let own = scenario.endpoints.iter().find(|own| own.id == endpoint).unwrap();
+        let own = scenario
+            .endpoints
+            .iter()
+            .find(|own| own.id == endpoint)
+            .unwrap();
         let other = match scenario.identities.get(&peer) {
             Some(labels) => walk::Other::Known(labels),
             None => walk::Other::Unknown,

@@ -28,7 +28,7 @@ pub struct Options {
     pub node_labels: NodeLabels,
     /// Whether a port may be left out, for protocols that have none.
     pub extended_protocols: ExtendedProtocols,
-    /// Whom an `ipBlock` of a Kubernetes NetworkPolicy lets in.
+    /// Whom an `ipBlock` of a Kubernetes `NetworkPolicy` lets in.
     pub ip_blocks: IpBlocks,
 }
 
@@ -124,7 +124,7 @@ pub enum ExtendedProtocols {
     Enabled,
 }
 
-/// Whom an `ipBlock` under `from` of a Kubernetes NetworkPolicy lets in.
+/// Whom an `ipBlock` under `from` of a Kubernetes `NetworkPolicy` lets in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum IpBlocks {
     /// The addresses that it names.

@@ -35,7 +35,11 @@ pub fn run_one<E: Engine>(vector: &Vector) -> Outcome {
 
 fn compare<E: Engine>(vector: &Vector, scenario: &Scenario) -> Result<(), String> {
     let expected = &vector.expected;
-    let refused: BTreeSet<usize> = expected.policy_errors.iter().map(|error| error.index).collect();
+    let refused: BTreeSet<usize> = expected
+        .policy_errors
+        .iter()
+        .map(|error| error.index)
+        .collect();
     if refused != scenario.refused {
         let found = &scenario.refused;
         return Err(format!("refused documents {found:?}, expected {refused:?}"));
@@ -61,13 +65,11 @@ fn query_one<E: Engine>(
     let protocol: Protocol = query.proto.parse().map_err(|_| not_understood())?;
     let peer = match (query.peer, &query.peer_ip) {
         (Some(peer), _) => Identity::new(peer),
-        (None, Some(text)) => {
-            scenario.identity_of(text.parse().map_err(|_| not_understood())?)
-        }
+        (None, Some(text)) => scenario.identity_of(text.parse().map_err(|_| not_understood())?),
         (None, None) => return Err(not_understood()),
     };
     // Where the other engine contradicts its own rules, a plain walk over them is the truth.
-    let truth = match (&expected.ref_differs, expected.verdict.as_str()) {
+    let truth = match (&expected.ref_differs, expected.action.as_str()) {
         (Some(walk), _) => walk.as_str(),
         (None, "panic") => return Ok(()),
         (None, verdict) => verdict,

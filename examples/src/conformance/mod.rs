@@ -81,7 +81,9 @@ pub fn run_file<E: Engine>(path: &Path) -> Result<Report, Error> {
     let mut report = Report::default();
     for vector in read_file(path)? {
         let outcome = run_one::<E>(&vector);
-        let listed = DIFFERENCES.iter().find(|difference| difference.id == vector.id);
+        let listed = DIFFERENCES
+            .iter()
+            .find(|difference| difference.id == vector.id);
         match (outcome, listed) {
             (Outcome::Passed, None) => report.passed += 1,
             (Outcome::Passed, Some(_)) => report.failed.push(format!(

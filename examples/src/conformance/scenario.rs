@@ -7,8 +7,8 @@ use std::sync::Arc;
 use palisade_abi::EndpointId;
 use palisade_identity::{Identity, Label, LabelSet, Prefix, Source, reserved};
 use palisade_policy::{
-    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, IpBlocks, L7Proxy, Level, NodeLabels,
-    Options, Policy, Stack, ingest,
+    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, IpBlocks, L7Proxy, Level,
+    NodeLabels, Options, Policy, Stack, ingest,
 };
 
 use super::vector::{Config, Vector};
@@ -209,18 +209,15 @@ struct Numbers {
 impl Numbers {
     fn number(&mut self, labels: &LabelSet) -> Identity {
         let (locals, nodes) = (&mut self.locals, &mut self.nodes);
-        *self
-            .given
-            .entry(labels.canonical_key())
-            .or_insert_with(|| {
-                let (scope, last) = if is_node(labels) {
-                    (2, nodes)
-                } else {
-                    (1, locals)
-                };
-                *last += 1;
-                Identity::new((scope << 24) + *last)
-            })
+        *self.given.entry(labels.canonical_key()).or_insert_with(|| {
+            let (scope, last) = if is_node(labels) {
+                (2, nodes)
+            } else {
+                (1, locals)
+            };
+            *last += 1;
+            Identity::new((scope << 24) + *last)
+        })
     }
 }
 

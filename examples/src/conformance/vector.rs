@@ -21,6 +21,10 @@ pub struct Vector {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the switches of the other engine, as it names them"
+)]
 pub(super) struct Config {
     pub(super) enforcement: Option<String>,
     pub(super) allow_localhost: Option<String>,
@@ -88,7 +92,8 @@ pub(super) struct PolicyError {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Verdict {
-    pub(super) verdict: String,
+    #[serde(rename = "verdict")]
+    pub(super) action: String,
     pub(super) peer: u32,
     pub(super) ref_differs: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! The spec of a CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy.
+//! The spec of a `CiliumNetworkPolicy` or `CiliumClusterwideNetworkPolicy`.
 
 use std::sync::Arc;
 
@@ -94,19 +94,17 @@ fn subject<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Scope) -> O
         };
         reader.field(entry, |reader, _| reader.refuse(entry.key_span, cause));
     }
-    match endpoints {
-        Some(entry) => reader.field(entry, |reader, node| {
-            let parts = selector::read(reader, node, Keys::Cilium)?;
-            Some(scope.subject(parts))
-        }),
-        None => {
-            if nodes.is_none() {
-                let field = "endpointSelector";
-                reader.refuse(fields.span, Cause::Missing { field });
-            }
-            None
+    let Some(entry) = endpoints else {
+        if nodes.is_none() {
+            let field = "endpointSelector";
+            reader.refuse(fields.span, Cause::Missing { field });
         }
-    }
+        return None;
+    };
+    reader.field(entry, |reader, node| {
+        let parts = selector::read(reader, node, Keys::Cilium)?;
+        Some(scope.subject(parts))
+    })
 }
 
 /// Every rule switches default deny on for its direction unless the spec says otherwise.

@@ -60,16 +60,13 @@ fn check_version<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) {
         Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => "cilium.io/v2",
         Kind::NetworkPolicy => "networking.k8s.io/v1",
     };
-    match fields.get("apiVersion") {
-        Some(entry) => {
-            reader.field(entry, |reader, node| {
-                reader.one_of(node, "the version of this kind", &[(expected, ())])
-            });
-        }
-        None => {
-            let field = "apiVersion";
-            reader.refuse(fields.span, Cause::Missing { field });
-        }
+    if let Some(entry) = fields.get("apiVersion") {
+        reader.field(entry, |reader, node| {
+            reader.one_of(node, "the version of this kind", &[(expected, ())])
+        });
+    } else {
+        let field = "apiVersion";
+        reader.refuse(fields.span, Cause::Missing { field });
     }
 }
 
@@ -83,13 +80,11 @@ fn scope<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) -> Option
     };
     reader.field(entry, |reader, node| {
         let fields = reader.fields(node, &METADATA)?;
-        let name = match fields.get("name") {
-            Some(entry) => reader.field(entry, Reader::text)?,
-            None => {
-                reader.refuse(fields.span, Cause::Missing { field: "name" });
-                return None;
-            }
+        let Some(entry) = fields.get("name") else {
+            reader.refuse(fields.span, Cause::Missing { field: "name" });
+            return None;
         };
+        let name = reader.field(entry, Reader::text)?;
         let namespace = match kind {
             Kind::CiliumClusterwideNetworkPolicy => {
                 refuse_namespace(reader, &fields);
@@ -162,14 +157,13 @@ fn kubernetes_rules<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Sc
         let (field, allowed) = (entry.key.clone(), vec!["spec"]);
         reader.refuse(entry.key_span, Cause::UnknownField { field, allowed });
     }
-    match fields.get("spec") {
-        Some(entry) => reader.field(entry, |reader, node| {
+    if let Some(entry) = fields.get("spec") {
+        reader.field(entry, |reader, node| {
             kubernetes::read(reader, node, scope, &mut rules);
-        }),
-        None => {
-            let field = "spec";
-            reader.refuse(fields.span, Cause::Missing { field });
-        }
+        });
+    } else {
+        let field = "spec";
+        reader.refuse(fields.span, Cause::Missing { field });
     }
     rules
 }

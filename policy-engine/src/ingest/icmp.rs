@@ -27,7 +27,7 @@ pub(super) fn item<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<Po
 }
 
 /// A family and a type; nothing for a type that no message can have.
-fn message<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Option<PortRule>> {
+fn message<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>> {
     let fields = reader.fields(node, &MESSAGE)?;
     let protocol = match fields.get("family") {
         Some(entry) => reader.field(entry, |reader, node| {
@@ -39,21 +39,22 @@ fn message<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Option<PortRul
         reader.refuse(fields.span, Cause::Missing { field: "type" });
         return None;
     };
-    let number = reader.field(entry, |reader, node| number(reader, node, protocol))?;
-    let location = reader.location(node.span.start);
-    Some(number.map(|number| PortRule {
-        protocol,
+    let ports = match reader.field(entry, |reader, node| number(reader, node, protocol))? {
         // Upstream keeps types as ports, and so 0, the echo reply, has become every type.
-        ports: match u16::from(number) {
-            0 => PortRule::EVERY_PORT,
-            number => number..=number,
-        },
+        0 => PortRule::EVERY_PORT,
+        number @ 1..=255 => number..=number,
+        256.. => return Some(Vec::new()),
+    };
+    Some(vec![PortRule {
+        protocol,
+        ports,
         redirect: None,
-        location,
-    }))
+        location: reader.location(node.span.start),
+    }])
 }
 
-fn number<'a>(reader: &mut Reader<'a>, node: &'a Node, protocol: Protocol) -> Option<Option<u8>> {
+/// The number of a type; above 255 only at the level of the agent, which lets that pass.
+fn number<'a>(reader: &mut Reader<'a>, node: &'a Node, protocol: Protocol) -> Option<u16> {
     let scalar = match &node.value {
         Value::Scalar(scalar) => scalar,
         Value::Mapping(_) | Value::Sequence(_) => {
@@ -73,12 +74,12 @@ fn number<'a>(reader: &mut Reader<'a>, node: &'a Node, protocol: Protocol) -> Op
         NAMES_V6
     };
     let Some(number) = number else {
-        return reader.one_of(node, "the type", names).map(Some);
+        return reader.one_of(node, "the type", names);
     };
-    match u8::try_from(number) {
-        Ok(number) => Some(Some(number)),
-        Err(_) if reader.options.level == Level::Agent => Some(None),
-        Err(_) => reader.wrong_type(node, "a type from 0 to 255"),
+    match (u16::try_from(number), reader.options.level) {
+        (Ok(number), Level::Agent) => Some(number),
+        (Ok(number), Level::Cluster) if number < 256 => Some(number),
+        (Ok(_) | Err(_), _) => reader.wrong_type(node, "a type from 0 to 255"),
     }
 }
 
@@ -86,7 +87,7 @@ const MESSAGE: [Field; 2] = [Field::Known("family"), Field::Known("type")];
 
 const FAMILIES: [(&str, Protocol); 2] = [("IPv4", Protocol::ICMP), ("IPv6", Protocol::ICMPV6)];
 
-const NAMES_V4: &[(&str, u8)] = &[
+const NAMES_V4: &[(&str, u16)] = &[
     ("EchoReply", 0),
     ("DestinationUnreachable", 3),
     ("Redirect", 5),
@@ -103,7 +104,7 @@ const NAMES_V4: &[(&str, u8)] = &[
     ("ExtendedEchoReply", 43),
 ];
 
-const NAMES_V6: &[(&str, u8)] = &[
+const NAMES_V6: &[(&str, u16)] = &[
     ("DestinationUnreachable", 1),
     ("PacketTooBig", 2),
     ("TimeExceeded", 3),

@@ -1,4 +1,4 @@
-//! The spec of a Kubernetes NetworkPolicy.
+//! The spec of a Kubernetes `NetworkPolicy`.
 
 use std::sync::Arc;
 

@@ -136,9 +136,10 @@ fn range<'a>(
         Some(entry) => Some(reader.field(entry, end_port)?),
         None => None,
     };
-    let entry = fields.get("port");
+    // An empty text is as good as none.
+    let entry = fields.get("port").filter(|entry| !is_empty(entry));
     let first = match entry {
-        Some(entry) => reader.field(entry, number)?,
+        Some(entry) => Some(reader.field(entry, number)?),
         None => None,
     };
     let first = match (first, reader.options.extended_protocols) {
@@ -173,13 +174,15 @@ pub(super) fn end_port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u1
     port
 }
 
-/// A port as text: a number or a name. `None` inside if it is empty.
-fn number<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Option<u16>> {
+fn is_empty(entry: &Entry) -> bool {
+    matches!(&entry.node.value, Value::Scalar(scalar) if scalar.text.is_empty())
+}
+
+/// A port as text: a number or a name.
+fn number<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
     let text = reader.text(node)?;
     let found = text.to_owned();
-    let cause = if text.is_empty() {
-        return Some(None);
-    } else if is_name(text) {
+    let cause = if is_name(text) {
         let what = format!("the named port {text:?}");
         Cause::NotModelled { what }
     } else if !text.bytes().all(|b| b.is_ascii_digit()) {
@@ -188,7 +191,7 @@ fn number<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Option<u16>> {
         Cause::OctalPort { found }
     } else {
         match text.parse() {
-            Ok(number) => return Some(Some(number)),
+            Ok(number) => return Some(number),
             Err(_) => Cause::PortRange { found },
         }
     };

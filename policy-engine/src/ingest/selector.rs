@@ -57,12 +57,9 @@ fn match_label<'a>(reader: &mut Reader<'a>, entry: &'a Entry, keys: Keys) -> Opt
     let key = reader.field(entry, |reader, _| {
         key(reader, entry.key_span, &entry.key, keys)
     });
-    let value = reader.field(entry, |reader, node| match reader.text(node)? {
-        text => Some((text, node.span)),
-    });
-    let (key, (value, span)) = (key?, value?);
-    let made = Requirement::equals(key, value);
-    reader.field(entry, |reader, _| accept(reader, span, made))
+    let value = reader.field(entry, Reader::text);
+    let made = Requirement::equals(key?, value?);
+    reader.field(entry, |reader, node| accept(reader, node.span, made))
 }
 
 fn expression<'a>(reader: &mut Reader<'a>, node: &'a Node, keys: Keys) -> Option<Requirement> {
