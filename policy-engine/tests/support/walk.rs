@@ -39,8 +39,7 @@ pub fn verdict<'a>(
         .flat_map(|policy| &policy.rules)
         .filter(|rule| rule.direction == direction && rule.subject.selects(subject))
         .collect();
-    let always =
-        options.enforcement == Enforcement::Always || has_reserved(subject, "init");
+    let always = options.enforcement == Enforcement::Always || has_reserved(subject, "init");
     if rules.is_empty() && !always {
         return Action::Allow;
     }
@@ -54,10 +53,7 @@ pub fn verdict<'a>(
         .iter()
         .flat_map(|rule| matching_ports(rule, protocol, port))
         .collect();
-    let named: Vec<_> = ports
-        .iter()
-        .filter(|(rule, _)| names_peers(rule))
-        .collect();
+    let named: Vec<_> = ports.iter().filter(|(rule, _)| names_peers(rule)).collect();
     let matching: Vec<_> = ports
         .iter()
         .filter(|(rule, _)| matches_peer(rule, other))
@@ -71,7 +67,10 @@ pub fn verdict<'a>(
     }
     // Somebody unknown may turn out to be one whom a rule denies or redirects.
     if matches!(other, Other::Unknown)
-        && named.iter().copied().any(|rule| denies(&rule) || redirects(&rule))
+        && named
+            .iter()
+            .copied()
+            .any(|rule| denies(&rule) || redirects(&rule))
     {
         return Action::Deny;
     }
