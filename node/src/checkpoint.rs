@@ -1,0 +1,84 @@
+//! What a restart needs to know, and how a node comes back.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use palisade_abi::{EndpointId, Write};
+use palisade_identity::{Identity, LabelSet};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::node::Node;
+
+/// What a node must know to go on after a restart: numbers and names, which the tables refer to.
+///
+/// Made by [`Node::checkpoint`] and given back to [`Node::restore`]; everything else is handed in
+/// again as events.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// The revision of the policies.
+    revision: u64,
+    /// Labels, as their canonical keys, by identity.
+    identities: BTreeMap<u32, String>,
+    /// Endpoint numbers by name.
+    endpoints: BTreeMap<Arc<str>, u16>,
+    /// Addresses by name, with the time at which each is over.
+    names: BTreeMap<String, BTreeMap<IpAddr, Duration>>,
+}
+
+impl Node {
+    /// What a restart needs to know now.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let known = self.identities.known().iter();
+        let allocated = known.filter(|(identity, _)| !identity.is_reserved());
+        Checkpoint {
+            revision: self.revision,
+            identities: allocated
+                .map(|(identity, labels)| (identity.get(), labels.canonical_key()))
+                .collect(),
+            endpoints: self
+                .endpoints
+                .numbers()
+                .map(|(name, id)| (name, id.get()))
+                .collect(),
+            names: self.names.checkpoint(),
+        }
+    }
+
+    /// A node that comes back over tables which are in force.
+    ///
+    /// `found` are the writes that would make these tables. Hand in everything there is as events;
+    /// plans are made from [`Event::Restored`](crate::Event::Restored) on, which reconciles.
+    ///
+    /// # Errors
+    /// [`Error`] for a checkpoint that contradicts itself.
+    pub fn restore(
+        config: Config,
+        checkpoint: &Checkpoint,
+        found: Vec<Write>,
+    ) -> Result<Self, Error> {
+        let mut node = Self::new(config);
+        node.revision = checkpoint.revision;
+        for (identity, key) in &checkpoint.identities {
+            let identity = Identity::new(*identity);
+            let labels = LabelSet::from_canonical_key(key)
+                .map_err(|source| Error::Checkpoint { identity, source })?;
+            node.identities.expect(identity, &labels)?;
+            // Held until what it is for has been handed in, or has not.
+            node.in_advance.push(identity);
+        }
+        let endpoints = checkpoint.endpoints.iter();
+        node.endpoints.expect(
+            endpoints
+                .map(|(name, id)| (name.clone(), EndpointId::new(*id)))
+                .collect(),
+        );
+        node.names.restore(&checkpoint.names);
+        node.found = Some(found.into());
+        Ok(node)
+    }
+}

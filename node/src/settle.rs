@@ -1,0 +1,210 @@
+//! The order of writes: identity, class, policy, ipcache; and back in reverse on removal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use palisade_abi::{IpcacheEntry, Prefix, Write};
+use palisade_identity::{Identity, LabelSet, reserved};
+use palisade_policy::{Desired, LocalEndpoint};
+
+use crate::dns_filter::DnsFilter;
+use crate::error::Error;
+use crate::identities::Novelty;
+use crate::named::Named;
+use crate::node::Node;
+use crate::plan::Plan;
+
+impl Node {
+    /// Whether plans are made: not before everything that a restart found has been handed in.
+    pub(crate) fn is_gathering(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// Brings the decision tables in line with identities, endpoints and policies.
+    pub(crate) fn update(&mut self, plan: &mut Plan) -> Result<(), Error> {
+        if self.is_gathering() {
+            return Ok(());
+        }
+        let endpoints: Vec<LocalEndpoint> = self
+            .endpoints
+            .iter()
+            .map(|member| LocalEndpoint {
+                id: member.id,
+                labels: member.endpoint.labels.clone(),
+            })
+            .collect();
+        let writes = self.tables.update(&Desired {
+            identities: self.identities.known(),
+            endpoints: &endpoints,
+            policies: &self.policies,
+            options: &self.config.options,
+            proxy_ports: self.proxy,
+        })?;
+        plan.writes.extend(writes);
+        self.dns = DnsFilter::by(&self.policies, &self.endpoints).into();
+        Ok(())
+    }
+
+    /// Brings the records of endpoints in line with the endpoints.
+    pub(crate) fn settle_records(&mut self, plan: &mut Plan) -> Result<(), Error> {
+        if self.is_gathering() {
+            return Ok(());
+        }
+        let wanted = self.endpoints.records();
+        room("endpoints", wanted.len(), self.config.sizes.endpoints)?;
+        let before = plan.writes.len();
+        let gone = self
+            .records
+            .keys()
+            .filter(|address| !wanted.contains_key(address));
+        plan.writes
+            .extend(gone.map(|address| Write::Endpoint(*address, None)));
+        let changed = wanted
+            .iter()
+            .filter(|(address, record)| self.records.get(address) != Some(record));
+        plan.writes
+            .extend(changed.map(|(address, record)| Write::Endpoint(*address, Some(*record))));
+        self.records = wanted;
+        if plan.writes.len() > before {
+            plan.writes.push(Write::Generation);
+        }
+        Ok(())
+    }
+
+    /// Brings the ipcache in line for these prefixes, as far as `named` tells them apart.
+    pub(crate) fn settle(
+        &mut self,
+        named: &Named,
+        dirty: &BTreeSet<Prefix>,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        if self.is_gathering() {
+            return Ok(());
+        }
+        let wanted = self.wanted(named, dirty);
+        self.write_ipcache(&wanted, plan)
+    }
+
+    /// As [`Node::settle`] and [`Node::sweep`]; in place if nothing of it can fail.
+    pub(crate) fn settle_learnt(
+        &mut self,
+        dirty: &BTreeSet<Prefix>,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        if self.is_gathering() {
+            return Ok(());
+        }
+        let wanted = self.wanted(&self.named, dirty);
+        let known = |labels: &LabelSet| self.identities.get(labels).is_some();
+        if wanted.values().flatten().all(known) {
+            self.write_ipcache(&wanted, plan)?;
+        } else {
+            let mut next = self.clone();
+            next.write_ipcache(&wanted, plan)?;
+            *self = next;
+        }
+        self.sweep(plan);
+        Ok(())
+    }
+
+    /// Forgets identities that nobody holds, in the tables too.
+    pub(crate) fn sweep(&mut self, plan: &mut Plan) {
+        if self.is_gathering() {
+            return;
+        }
+        let swept = self.identities.sweep();
+        for identity in &swept {
+            plan.writes.extend(self.tables.remove_identity(*identity));
+        }
+        if !swept.is_empty() {
+            self.grace(plan);
+        }
+    }
+
+    /// Lets numbers and addresses rest that the plan has freed.
+    pub(crate) fn grace(&self, plan: &mut Plan) {
+        if !self.is_gathering() && plan.writes.last() != Some(&Write::Grace) {
+            plan.writes.push(Write::Grace);
+        }
+    }
+
+    /// The labels of what has this prefix; `None` if it has no entry.
+    pub(crate) fn labels_of(&self, prefix: Prefix, named: &Named) -> Option<LabelSet> {
+        if !prefix.is_exact() {
+            return named.labels(prefix, std::iter::empty());
+        }
+        let address = prefix.address().ip();
+        if let Some(member) = self.endpoints.at(address) {
+            return Some(member.endpoint.labels.clone());
+        }
+        if self.hosts.contains(&address) {
+            return reserved::labels(Identity::HOST);
+        }
+        named.labels(prefix, self.names.of(address))
+    }
+
+    /// The prefixes whose labels are not those of the identity in force.
+    fn wanted(
+        &self,
+        named: &Named,
+        dirty: &BTreeSet<Prefix>,
+    ) -> BTreeMap<Prefix, Option<LabelSet>> {
+        let mut wanted = BTreeMap::new();
+        for prefix in dirty {
+            let now = self.ipcache.get(*prefix).copied();
+            let labels = self.labels_of(*prefix, named);
+            let then = labels.as_ref().map(|labels| self.identities.get(labels));
+            if then != now.map(Some) {
+                wanted.insert(*prefix, labels);
+            }
+        }
+        wanted
+    }
+
+    pub(crate) fn write_ipcache(
+        &mut self,
+        wanted: &BTreeMap<Prefix, Option<LabelSet>>,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        let added = wanted
+            .iter()
+            .filter(|(prefix, labels)| labels.is_some() && self.ipcache.get(**prefix).is_none());
+        let needed = self.ipcache.len() + added.count();
+        room("ipcache", needed, self.config.sizes.ipcache)?;
+        let mut changes: BTreeMap<Prefix, Option<Identity>> = BTreeMap::new();
+        for (prefix, labels) in wanted {
+            let Some(labels) = labels else {
+                changes.insert(*prefix, None);
+                continue;
+            };
+            let (identity, novelty) = self.identities.hold(labels)?;
+            if novelty == Novelty::New {
+                let writes = self.tables.add_identity(identity, labels)?;
+                plan.writes.extend(writes);
+            }
+            changes.insert(*prefix, Some(identity));
+        }
+        for (prefix, identity) in &changes {
+            let entry = identity.map(IpcacheEntry::new);
+            plan.writes.push(Write::Ipcache(*prefix, entry));
+            let before = match identity {
+                Some(identity) => self.ipcache.insert(*prefix, *identity),
+                None => self.ipcache.remove(*prefix),
+            };
+            if let Some(before) = before {
+                self.identities.release(before);
+            }
+        }
+        if !changes.is_empty() {
+            plan.writes.push(Write::Generation);
+        }
+        Ok(())
+    }
+}
+
+fn room(map: &'static str, needed: usize, size: u32) -> Result<(), Error> {
+    if u32::try_from(needed).is_ok_and(|needed| needed <= size) {
+        Ok(())
+    } else {
+        Err(Error::Full { map, needed, size })
+    }
+}
