@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use palisade_abi::{Mark, MarkKind, Port};
+use palisade_abi::Port;
 use thiserror::Error;
 
 use crate::bind::{BindError, Listeners};
@@ -17,7 +17,7 @@ use crate::shared::Shared;
 use crate::stats::{Counters, Stats};
 use crate::stop::Stop;
 use crate::tcp;
-use crate::udp::{self, Returns};
+use crate::udp;
 
 /// A proxy that listens but does not serve yet: what comes in waits for [`start`](Self::start).
 #[derive(Debug)]
@@ -77,7 +77,6 @@ impl Proxy {
             counters: Counters::default(),
             queries: Shares::new(limits.in_flight, limits.in_flight_per_client),
             connections: Shares::new(limits.connections, limits.connections_per_client),
-            returns: Returns::new(limits.return_sockets, Mark::new(MarkKind::ProxyReturn)),
             entropy: Mutex::new(entropy),
             stop,
             config,

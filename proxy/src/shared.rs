@@ -14,7 +14,6 @@ use crate::policy::{Event, Policy, Query, Reject};
 use crate::share::Shares;
 use crate::stats::{Counters, Stats};
 use crate::stop::Stop;
-use crate::udp::Returns;
 
 pub(crate) struct Shared {
     pub(crate) policy: Arc<dyn Policy>,
@@ -23,7 +22,6 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) queries: Arc<Shares>,
     pub(crate) connections: Arc<Shares>,
-    pub(crate) returns: Returns,
     pub(crate) entropy: Mutex<Entropy>,
     pub(crate) stop: Stop,
 }

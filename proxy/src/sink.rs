@@ -7,7 +7,6 @@ use std::sync::mpsc::SyncSender;
 
 use crate::shared::{Origin, Shared};
 use crate::socket;
-use crate::udp::Way;
 
 /// Where a client's reply goes.
 #[derive(Clone, Debug)]
@@ -19,7 +18,7 @@ pub(crate) enum Sink {
     },
     /// Out of a socket with the server's address, opened when the query came, so that it does not
     /// matter in whose network namespace the embedder releases the answer.
-    Return(Way),
+    Return(Arc<UdpSocket>),
     /// To the thread that serves the client's connection and waits for exactly one reply.
     Stream(SyncSender<Vec<u8>>),
 }
@@ -31,7 +30,7 @@ impl Sink {
             Self::Listener { socket, local } => {
                 socket::send_from(socket, *local, origin.client, message)
             }
-            Self::Return(way) => way.send(origin.client, message),
+            Self::Return(socket) => socket.send_to(message, origin.client).map(drop),
             Self::Stream(replies) => replies
                 .try_send(message.into())
                 .map_err(|_| io::ErrorKind::BrokenPipe.into()),

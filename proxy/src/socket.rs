@@ -1,7 +1,9 @@
 //! Sockets with the options that a transparent proxy needs.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket,
+};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -47,12 +49,21 @@ pub(crate) fn tcp_listener(address: SocketAddr, kind: Kind) -> io::Result<TcpLis
 }
 
 /// Opens a socket from which answers leave in the name of `server`.
+///
+/// It is connected to nobody in particular: a server that runs on this very node has a socket of
+/// the same address, and an unconnected one beside it would take its queries away. The kernel lets
+/// a connected UDP socket send elsewhere.
 pub(crate) fn udp_return(server: SocketAddr, mark: Mark) -> io::Result<UdpSocket> {
     let fd = open(server, SockType::Datagram, Kind::Transparent(mark))?;
-    // The server itself may run on this node.
+    // Whatever the server on this node, if there is one, has chosen of the two.
     socket::setsockopt(&fd, sockopt::ReuseAddr, &true)?;
     socket::setsockopt(&fd, sockopt::ReusePort, &true)?;
     bind(&fd, server)?;
+    let nobody = match server {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+    };
+    connect(&fd, (nobody, DISCARD).into())?;
     Ok(fd.into())
 }
 
@@ -213,4 +224,6 @@ fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
     })
 }
 
+/// A port that nothing is sent from.
+const DISCARD: u16 = 9;
 const RECEIVE_BUFFER: usize = 4 << 20;

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use palisade_abi::Protocol;
+use palisade_abi::{Mark, MarkKind, Protocol};
 
 use self::pool::{Pool, Received, Token};
-pub(crate) use self::returns::{Returns, Way};
+use self::returns::Returns;
 use crate::asked::{Admission, Reply, admit};
 use crate::config::Mode;
 use crate::deadlines::Deadlines;
@@ -36,6 +36,7 @@ pub(crate) struct Loop {
     listeners: Vec<Arc<UdpSocket>>,
     epoll: Epoll,
     pool: Pool,
+    returns: Returns,
     holds: Deadlines<Weak<Pending>>,
     buffer: Vec<u8>,
     control: Vec<u8>,
@@ -54,6 +55,7 @@ impl Loop {
             listeners: listeners.into_iter().map(Arc::new).collect(),
             epoll,
             pool: Pool::new(limits.upstream_sockets, limits.in_flight)?,
+            returns: Returns::new(limits.return_sockets, Mark::new(MarkKind::ProxyReturn)),
             holds: Deadlines::new(limits.in_flight),
             buffer: vec![0; usize::from(u16::MAX)],
             control: socket::control_buffer(),
@@ -145,13 +147,13 @@ impl Loop {
         }
     }
 
-    fn sink(&self, listener: &Arc<UdpSocket>, destination: SocketAddr) -> io::Result<Sink> {
+    fn sink(&mut self, listener: &Arc<UdpSocket>, destination: SocketAddr) -> io::Result<Sink> {
         match self.shared.config.mode {
             Mode::Forward { .. } => Ok(Sink::Listener {
                 socket: Arc::clone(listener),
                 local: destination,
             }),
-            Mode::Transparent => self.shared.returns.way(destination).map(Sink::Return),
+            Mode::Transparent => self.returns.get(destination).map(Sink::Return),
         }
     }
 

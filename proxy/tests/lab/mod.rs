@@ -318,6 +318,18 @@ impl Policy for Recorder {
     }
 }
 
+impl Recorder {
+    pub(crate) fn new(
+        told: Sender<Told>,
+        on_answer: impl Fn(Held) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            on_answer: Box::new(on_answer),
+            told: Mutex::new(told),
+        }
+    }
+}
+
 /// The rule of the lab.
 pub(crate) fn allows(name: &str) -> bool {
     !name.starts_with("no")
@@ -332,11 +344,7 @@ pub(crate) struct Lab {
 impl Lab {
     pub(crate) fn new(config: Config, on_answer: impl Fn(Held) + Send + Sync + 'static) -> Self {
         let (sender, told) = channel();
-        let on_answer = Box::new(on_answer);
-        let policy = Arc::new(Recorder {
-            on_answer,
-            told: Mutex::new(sender),
-        });
+        let policy = Arc::new(Recorder::new(sender, on_answer));
         let proxy = Proxy::bind(config).unwrap().start(policy).unwrap();
         Self { proxy, told }
     }
