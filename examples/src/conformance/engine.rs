@@ -1,7 +1,8 @@
 //! What judges a scenario.
 
-use palisade_abi::{Action, Direction, EndpointId, Protocol};
+use palisade_abi::{Action, Direction, EndpointId, Protocol, ProxyPort, TableSizes};
 use palisade_identity::Identity;
+use palisade_policy::{Desired, LocalEndpoint, ProxyPorts, Tables};
 
 use super::scenario::Scenario;
 
@@ -23,3 +24,53 @@ pub trait Engine: Sized {
         port: u16,
     ) -> Action;
 }
+
+/// The decision tables that the kernel gets.
+#[derive(Debug)]
+pub struct CompiledTables(Tables);
+
+impl Engine for CompiledTables {
+    fn new(scenario: &Scenario) -> Result<Self, String> {
+        let endpoints: Vec<LocalEndpoint> = scenario
+            .endpoints
+            .iter()
+            .filter_map(|endpoint| {
+                Some(LocalEndpoint {
+                    id: endpoint.id,
+                    labels: scenario.identities.get(&endpoint.identity)?.clone(),
+                })
+            })
+            .collect();
+        let mut tables = Tables::new(TableSizes::default());
+        let desired = Desired {
+            identities: &scenario.identities,
+            endpoints: &endpoints,
+            policies: &scenario.policies,
+            options: &scenario.options,
+            proxy_ports: ProxyPorts {
+                dns: ProxyPort::new(DNS_PROXY).ok(),
+            },
+        };
+        match tables.update(&desired) {
+            Ok(_) => Ok(Self(tables)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn verdict(
+        &self,
+        endpoint: EndpointId,
+        direction: Direction,
+        peer: Identity,
+        protocol: Protocol,
+        port: u16,
+    ) -> Action {
+        let Self(tables) = self;
+        tables
+            .verdict(endpoint, direction, peer, protocol, port)
+            .action()
+    }
+}
+
+/// Where the vectors have the DNS proxy listen.
+const DNS_PROXY: u16 = 10_003;

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 pub use self::compare::{Outcome, run_one};
 pub use self::differences::{DIFFERENCES, Difference};
-pub use self::engine::Engine;
+pub use self::engine::{CompiledTables, Engine};
 pub use self::scenario::{Endpoint, Scenario, Unbuilt};
 pub use self::vector::Vector;
 

@@ -11,7 +11,7 @@ use palisade_policy::{
 
 /// Who is on the other side.
 #[derive(Clone, Copy, Debug)]
-pub enum Other<'a> {
+pub(crate) enum Other<'a> {
     /// An identity with its labels.
     Known(&'a LabelSet),
     /// A number that no identity is known for.
@@ -21,7 +21,7 @@ pub enum Other<'a> {
 /// What is done with a packet of `subject`.
 ///
 /// `port` is the destination port, or the type of an ICMP message.
-pub fn verdict<'a>(
+pub(crate) fn verdict<'a>(
     policies: impl IntoIterator<Item = &'a Policy>,
     options: &Options,
     subject: &LabelSet,
