@@ -129,7 +129,7 @@ impl Drop for Hidden {
 /// The vectors that the project keeps, and those beside the checkout.
 fn conformance() -> Result<(), Failure> {
     let runner = demo::build()?.join("conformance");
-    check(Command::new(&runner).args(vectors(&root().join("policy-engine/tests/corpus"))?))?;
+    check(Command::new(&runner).args(vectors(&root().join("examples/corpus/policy"))?))?;
     let beside = root().join("../shared/conformance/connectivity");
     if !beside.is_dir() {
         println!("{} is not here: not run", beside.display());
