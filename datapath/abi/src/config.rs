@@ -20,15 +20,15 @@ pub enum Mode {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct TableSizes {
-    /// Records of `policy_lines_v1`.
+    /// Records of `policy_line_v1`.
     pub policies: u32,
-    /// Slots of `row_slots_v1`.
+    /// Slots of `row_slot_v1`.
     pub row_slots: u32,
-    /// Records of `row_lines_v1`.
+    /// Records of `row_line_v1`.
     pub rows: u32,
-    /// Slots of `cell_slots_v1`.
+    /// Slots of `cell_slot_v1`.
     pub cell_slots: u32,
-    /// Records of `verdicts_v1`, up to 65,536.
+    /// Records of `verdict_v1`, up to 65,536.
     pub verdicts: u32,
     /// Addresses of endpoints.
     pub endpoints: u32,
@@ -61,15 +61,15 @@ impl Default for TableSizes {
 #[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
 #[repr(C)]
 pub struct DatapathConfig {
-    /// Records of `policy_lines_v1`.
+    /// Records of `policy_line_v1`.
     pub policies: u32,
-    /// Slots of `row_slots_v1`.
+    /// Slots of `row_slot_v1`.
     pub row_slots: u32,
-    /// Records of `row_lines_v1`.
+    /// Records of `row_line_v1`.
     pub rows: u32,
-    /// Slots of `cell_slots_v1`.
+    /// Slots of `cell_slot_v1`.
     pub cell_slots: u32,
-    /// Records of `verdicts_v1`.
+    /// Records of `verdict_v1`.
     pub verdicts: u32,
     /// A [`Mode`].
     pub mode: u32,

@@ -13,17 +13,23 @@ pub struct CtKey {
     pub low: Address,
     /// The end that sorts second.
     pub high: Address,
-    /// Port (or ICMP echo identifier) of `low`.
+    /// Port of `low`. An ICMP echo has its identifier at the asking end and the request's type at the
+    /// other; any other ICMP message 0 at the sending end and its type at the other.
     pub low_port: U16,
-    /// Port (or ICMP echo identifier) of `high`.
+    /// Port of `high`, as `low_port`.
     pub high_port: U16,
     /// IP protocol.
     pub protocol: u8,
-    /// Always 0; keeps apart equal tuples of different meaning.
+    /// [`ZONE_FLOW`] or [`ZONE_PROXY_LEG`]: keeps apart equal tuples of different meaning.
     pub zone: u8,
     /// Always 0.
     pub pad: [u8; 2],
 }
+
+/// A flow between two ends.
+pub const ZONE_FLOW: u8 = 0;
+/// The proxy's own leg of a flow, where the proxy speaks with its client's address.
+pub const ZONE_PROXY_LEG: u8 = 1;
 
 /// A half of a flow's decision: whether it was taken here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

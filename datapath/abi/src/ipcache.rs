@@ -23,13 +23,17 @@ impl From<Prefix> for IpcachePrefix {
     }
 }
 
+/// Set on prefixes of IPv6: where their bits cover the IPv4-mapped range, they say nothing about
+/// IPv4 addresses. Whoever applies writes to the maps sets it, not whoever plans them.
+pub const IPCACHE_IPV6: u32 = 1;
+
 /// Value of both ipcache maps.
 #[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
 #[repr(C)]
 pub struct IpcacheEntry {
     /// The identity of the addresses.
     pub identity: u32,
-    /// Always 0.
+    /// [`IPCACHE_IPV6`] in the maps; 0 in a plan.
     pub flags: u32,
 }
 

@@ -31,6 +31,7 @@ mod ipcache;
 mod mark;
 mod number;
 mod policy;
+mod state;
 mod table;
 
 pub use self::address::{Address, Prefix, PrefixError, PrefixParseError};
@@ -38,6 +39,7 @@ pub use self::config::{DatapathConfig, Mode, TableSizes};
 pub use self::conntrack::{
     CtEntry, CtKey, FLOW_CLOSING_ORIGINAL, FLOW_CLOSING_REPLY, FLOW_ORIGINAL_IS_HIGH,
     FLOW_SEEN_REPLY, FLOW_SOURCE_FROM_MARK, HALF_DECIDED, HALF_FOREIGN, HALF_UNDECIDED, Half,
+    ZONE_FLOW, ZONE_PROXY_LEG,
 };
 pub use self::counter::Counter;
 pub use self::drop_reason::DropReason;
@@ -45,7 +47,7 @@ pub use self::endpoint::{EndpointRecord, PolicyPair};
 pub use self::event::{
     EVENT_DROP, EVENT_FLAG_AUDITED, EVENT_FLAG_IPV6, EVENT_FLAG_REPLY, EVENT_VERDICT, RawEvent,
 };
-pub use self::ipcache::{IpcacheEntry, IpcachePrefix};
+pub use self::ipcache::{IPCACHE_IPV6, IpcacheEntry, IpcachePrefix};
 pub use self::mark::{Mark, MarkKind};
 pub use self::number::{
     Cookie, Direction, EndpointId, Identity, NumberError, PeerClass, PolicyId, Port, PortClass,
@@ -55,4 +57,5 @@ pub use self::policy::{
     Action, IDENTITY_PAGE_LEN, IDENTITY_PAGES, Line, PORT_INDEXES, PeerClasses, Slot,
     VERDICT_DEFAULT, VERDICT_LOG, Verdict,
 };
+pub use self::state::DatapathState;
 pub use self::table::{Table, Write};

@@ -70,7 +70,7 @@ impl Line {
 pub struct Slot {
     /// The base of the line that the slot belongs to. 0 is a free slot: no line has base 0.
     pub owner: u32,
-    /// A [`RowId`] in `row_slots_v1`, a [`VerdictIndex`] in `cell_slots_v1`.
+    /// A [`RowId`] in `row_slot_v1`, a [`VerdictIndex`] in `cell_slot_v1`.
     pub value: u32,
 }
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the loader fixes before a program is loaded. Twin of abi/src/config.rs. */
+#pragma once
+
+#include <linux/types.h>
+
+enum datapath_mode {
+	MODE_ENFORCE = 0,
+	MODE_AUDIT = 1, /* what policy denies passes, with an event that says so */
+};
+
+struct datapath_config {
+	__u32 policies; /* records of policy_line_v1 */
+	__u32 row_slots; /* slots of row_slot_v1 */
+	__u32 rows; /* records of row_line_v1 */
+	__u32 cell_slots; /* slots of cell_slot_v1 */
+	__u32 verdicts; /* records of verdict_v1 */
+	__u32 mode; /* enum datapath_mode */
+	__u32 world_ipv4; /* identity of an IPv4 address that the ipcache does not know */
+	__u32 world_ipv6; /* the same for IPv6 */
+	__u32 tcp_timeout; /* seconds */
+	__u32 syn_timeout;
+	__u32 close_timeout;
+	__u32 other_timeout;
+	__u32 redirect_peer; /* 1: deliver with bpf_redirect_peer, 0: through the stack */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct datapath_config) == 56, "struct datapath_config");

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Addresses and prefixes with their identities. Twin of abi/src/ipcache.rs. */
+#pragma once
+
+#include "address.h"
+
+/* Key of ipcache_cidr_v1. Exact addresses are keys of ipcache_v1. */
+struct ipcache_prefix {
+	__u32 prefix_len; /* in the 128-bit mapped space */
+	struct address address;
+};
+_Static_assert(sizeof(struct ipcache_prefix) == 20, "struct ipcache_prefix");
+
+enum ipcache_flag {
+	IPCACHE_IPV6 = 1, /* a prefix of IPv6: it says nothing about IPv4 addresses it covers */
+};
+
+struct ipcache_entry {
+	__u32 identity;
+	__u32 flags; /* enum ipcache_flag */
+};
+_Static_assert(sizeof(struct ipcache_entry) == 8, "struct ipcache_entry");

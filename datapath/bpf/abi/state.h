@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the loader and the programs share while they run. Twin of abi/src/state.rs. */
+#pragma once
+
+#include <linux/types.h>
+
+/* The value of map state_v1. */
+struct datapath_state {
+	__u32 generation; /* bumped after the last write of a change */
+	__u32 layout; /* LAYOUT_VERSION of the loader that made the maps */
+};
+_Static_assert(sizeof(struct datapath_state) == 8, "struct datapath_state");

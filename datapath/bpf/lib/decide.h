@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The decision about a flow: from its entry while that is fresh, else from the tables, always in
+ * the flow's original direction and with identities resolved afresh. A drop is never cached.
+ */
+#pragma once
+
+#include "conntrack.h"
+#include "event.h"
+#include "policy.h"
+
+static __always_inline int deny(struct run *run, struct verdict verdict, __u16 endpoint,
+				__u8 direction)
+{
+	run->denied = verdict;
+	run->denied_endpoint = endpoint;
+	run->denied_direction = direction;
+	if (verdict.action == ACTION_REDIRECT)
+		return DROP_NO_PROXY;
+	/* A zero record is the default deny of tables that nothing was written to. */
+	if (verdict.flags & VERDICT_DEFAULT || !verdict.cookie)
+		return DROP_POLICY;
+	return DROP_POLICY_DENY;
+}
+
+static __always_inline int is_denied(struct verdict verdict)
+{
+	return verdict.action != ACTION_ALLOW && verdict.action != ACTION_REDIRECT && !is_audit();
+}
+
+/* Tells of a half that was not decided before, or not so. */
+static __always_inline void tell(struct run *run, __u8 direction, __u16 endpoint,
+				 struct verdict now, const struct verdict *before)
+{
+	struct finding finding = {
+		.kind = EVENT_VERDICT,
+		.direction = direction,
+		.endpoint = endpoint,
+		.verdict = now,
+	};
+
+	if (before && before->cookie == now.cookie && before->action == now.action &&
+	    before->proxy_port == now.proxy_port)
+		return;
+	if (now.action == ACTION_DENY)
+		finding.flags = EVENT_FLAG_AUDITED;
+	emit(run, &finding);
+}
+
+/* Whether a half must be decided in this run: asked for, and not standing from this generation. */
+static __always_inline int must_decide(__u8 wanted, int stale, __u8 half,
+				       const struct verdict *verdict)
+{
+	return wanted && (stale || half != HALF_DECIDED || verdict->action == ACTION_DENY);
+}
+
+static __always_inline void begin_entry(const struct run *run, struct ct_entry *entry)
+{
+	if (run->sender_is_high)
+		entry->flags |= FLOW_ORIGINAL_IS_HIGH;
+	if (is_proxy_forward(run)) {
+		entry->flags |= FLOW_SOURCE_FROM_MARK;
+		entry->source_identity = mark_identity(run->mark);
+	}
+}
+
+static __always_inline void set_identities(struct run *run, const struct ct_entry *entry)
+{
+	run->source_identity = run->reply ? entry->destination_identity : entry->source_identity;
+	run->destination_identity = run->reply ? entry->source_identity :
+						 entry->destination_identity;
+}
+
+/* Decides what must be decided; returns 0 and leaves a proven entry, or a drop reason. */
+__noinline int decide(struct run *run, const struct ct_entry *old)
+{
+	struct endpoint_record *source, *destination;
+	struct ct_entry entry = {};
+	int told_egress = 0, told_ingress = 0;
+	union word word;
+	const struct address *from, *to;
+	__be16 port;
+	__u32 index;
+	__u8 wanted;
+	int stale;
+
+	if (!run)
+		return DROP_POLICY;
+	from = &run->key.low;
+	to = &run->key.high;
+	port = run->key.high_port;
+	stale = !old || old->generation != run->generation;
+	wanted = old && stale ? NEED_BOTH : run->needs;
+	if (old)
+		entry = *old;
+	else
+		begin_entry(run, &entry);
+	if (entry.flags & FLOW_ORIGINAL_IS_HIGH) {
+		from = &run->key.high;
+		to = &run->key.low;
+		port = run->key.low_port;
+	}
+	index = port_index(run->key.protocol, bpf_ntohs(port));
+	source = endpoint_of(from);
+	destination = endpoint_of(to);
+	if (!(entry.flags & FLOW_SOURCE_FROM_MARK))
+		entry.source_identity = identity_of(from, source);
+	entry.destination_identity = identity_of(to, destination);
+	set_identities(run, &entry);
+
+	if (!source || entry.flags & FLOW_SOURCE_FROM_MARK) {
+		entry.egress_half = HALF_FOREIGN;
+	} else if (must_decide(wanted & NEED_EGRESS, stale, entry.egress_half, &entry.egress)) {
+		word.raw = policy_verdict(source->id, DIRECTION_EGRESS, entry.destination_identity,
+					  index);
+		if (is_denied(word.verdict))
+			return deny(run, word.verdict, source->id, DIRECTION_EGRESS);
+		/* What the proxy has begun it ends: the flow's state is in its socket. */
+		if (old && ct_is_redirected(old) && word.verdict.action == ACTION_ALLOW) {
+			word.verdict.action = ACTION_REDIRECT;
+			word.verdict.proxy_port = old->egress.proxy_port;
+		}
+		entry.egress = word.verdict;
+		entry.egress_half = HALF_DECIDED;
+		told_egress = 1;
+	}
+
+	if (!destination || ct_is_redirected(&entry)) {
+		entry.ingress_half = HALF_FOREIGN;
+	} else if (must_decide(wanted & NEED_INGRESS, stale, entry.ingress_half, &entry.ingress)) {
+		word.raw = policy_verdict(destination->id, DIRECTION_INGRESS, entry.source_identity,
+					  index);
+		/* Only what leaves an endpoint is handed to a proxy. */
+		if (word.verdict.action == ACTION_REDIRECT || is_denied(word.verdict))
+			return deny(run, word.verdict, destination->id, DIRECTION_INGRESS);
+		entry.ingress = word.verdict;
+		entry.ingress_half = HALF_DECIDED;
+		told_ingress = 1;
+	}
+
+	entry.generation = run->generation;
+	if (!run->related)
+		ct_account(&entry, run);
+	/* A whole new entry: a reader never meets one half of the old decision and one of the new. */
+	if (bpf_map_update_elem(&conntrack_v1, &run->key, &entry, BPF_ANY))
+		return DROP_CT_FULL;
+	if (told_egress && source)
+		tell(run, DIRECTION_EGRESS, source->id, entry.egress, old ? &old->egress : NULL);
+	if (told_ingress && destination)
+		tell(run, DIRECTION_INGRESS, destination->id, entry.ingress,
+		     old ? &old->ingress : NULL);
+	run->proxy_port = ct_is_redirected(&entry) ? entry.egress.proxy_port : 0;
+	return 0;
+}
+
+/* The flow's decision for this packet: 0, or a drop reason. */
+static __always_inline int judge(struct run *run, struct ct_entry *entry)
+{
+	if (!entry)
+		return decide(run, NULL);
+	run->reply = ct_is_reply(run, entry);
+	if (entry->generation != run->generation || !ct_is_proven(entry, run->needs))
+		return decide(run, entry);
+	set_identities(run, entry);
+	if (!run->related)
+		ct_account(entry, run);
+	run->proxy_port = ct_is_redirected(entry) ? entry->egress.proxy_port : 0;
+	return 0;
+}
+
+/* An ICMP error belongs to the flow it speaks about, if that is known here. */
+__noinline int find_related(struct __sk_buff *skb, struct run *run)
+{
+	struct packet flow = {};
+
+	if (!run || !parse_quoted(skb, &run->packet, &flow))
+		return 0;
+	ct_set_key(run, &flow.tuple);
+	run->related = 1;
+	if (ct_lookup(run))
+		return 1;
+	run->related = 0;
+	return 0;
+}
+
+/* The entry of the packet's flow, with the run's key set to it; NULL for a new flow. */
+static __always_inline struct ct_entry *find_flow(struct __sk_buff *skb, struct run *run)
+{
+	struct tuple *tuple = &run->packet.tuple;
+	struct ct_entry *entry;
+
+	if (run->packet.flags & PACKET_ICMP_ERROR && find_related(skb, run))
+		return ct_lookup(run);
+	ct_set_key(run, tuple);
+	entry = ct_lookup(run);
+	if (entry || !(run->packet.flags & PACKET_ECHO_REPLY))
+		return entry;
+	/* A reply that nobody asked for is a message of its own type. */
+	tuple->source_port = 0;
+	tuple->destination_port = bpf_htons(run->packet.icmp_type);
+	ct_set_key(run, tuple);
+	return ct_lookup(run);
+}

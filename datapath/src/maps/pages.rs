@@ -1,0 +1,132 @@
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use palisade_abi::{IDENTITY_PAGE_LEN, IDENTITY_PAGES, Identity, PeerClasses};
+use zerocopy::IntoBytes;
+
+use super::name::IDENTITY_PAGE;
+use super::{Error, Map, Words};
+use crate::sys;
+
+/// The peer classes of identities: pages of 65,536, made when the first identity of one is stored.
+#[derive(Debug)]
+pub struct IdentityPages {
+    outer: OwnedFd,
+    pages: BTreeMap<u32, Words<PeerClasses>>,
+}
+
+impl IdentityPages {
+    const MAP: Map = Map::IdentityPages;
+
+    pub(super) fn create_page() -> Result<OwnedFd, Error> {
+        sys::map_create("id_page_v1", &IDENTITY_PAGE, None).map_err(|source| Error::Create {
+            map: Self::MAP,
+            source,
+        })
+    }
+
+    /// Takes the outer map with the pages it holds; page 0, of the reserved identities, always is.
+    pub(super) fn new(outer: OwnedFd) -> Result<Self, Error> {
+        let mut pages = Self {
+            outer,
+            pages: BTreeMap::new(),
+        };
+        for number in 0..IDENTITY_PAGES {
+            if let Some(page) = pages.open(number)? {
+                pages.pages.insert(number, page);
+            }
+        }
+        if !pages.pages.contains_key(&0) {
+            pages.add(0, PeerClasses::default(), 0)?;
+        }
+        Ok(pages)
+    }
+
+    /// The classes of an identity; unknown without a page.
+    pub fn get(&self, identity: Identity) -> PeerClasses {
+        let (number, index) = split(identity);
+        let page = self.pages.get(&number);
+        page.and_then(|page| page.get(index)).unwrap_or_default()
+    }
+
+    /// Stores the classes of an identity: one mapped store, but for the first of a page.
+    ///
+    /// # Errors
+    /// [`Error::Identity`], and for the first of a page [`Error::Create`] or [`Error::Write`].
+    pub fn set(&mut self, identity: Identity, classes: PeerClasses) -> Result<(), Error> {
+        let (number, index) = split(identity);
+        if number >= IDENTITY_PAGES {
+            return Err(Error::Identity { identity });
+        }
+        match self.pages.get(&number) {
+            Some(page) => page.set(index, &classes),
+            None if classes == PeerClasses::default() => Ok(()),
+            None => self.add(number, classes, index),
+        }
+    }
+
+    /// Identities with classes other than unknown.
+    pub fn entries(&self) -> impl Iterator<Item = (Identity, PeerClasses)> {
+        self.pages.iter().flat_map(|(number, page)| {
+            page.entries()
+                .map(move |(index, classes)| (Identity::new(number << 16 | index), classes))
+        })
+    }
+
+    /// Waits until no program reads what earlier stores have replaced.
+    ///
+    /// The kernel waits for a grace period after every update of a map of maps, also after one that
+    /// puts the same page where it is.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn wait_for_readers(&self) -> Result<(), Error> {
+        match self.pages.get(&0) {
+            Some(page) => self.publish(0, page),
+            None => Ok(()),
+        }
+    }
+
+    /// A page goes into the outer map with its first word in place, so no reader sees it empty.
+    fn add(&mut self, number: u32, classes: PeerClasses, index: u32) -> Result<(), Error> {
+        let page = Words::new(Self::MAP, Self::create_page()?, IDENTITY_PAGE_LEN)?;
+        page.set(index, &classes)?;
+        self.publish(number, &page)?;
+        self.pages.insert(number, page);
+        Ok(())
+    }
+
+    fn publish(&self, number: u32, page: &Words<PeerClasses>) -> Result<(), Error> {
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&page.as_fd());
+        sys::map_update(self.outer.as_fd(), number.as_bytes(), fd.as_bytes()).map_err(|source| {
+            Error::Write {
+                map: Self::MAP,
+                source,
+            }
+        })
+    }
+
+    fn open(&self, number: u32) -> Result<Option<Words<PeerClasses>>, Error> {
+        let read = |source| Error::Read {
+            map: Self::MAP,
+            source,
+        };
+        let mut id = 0_u32;
+        let key = number.as_bytes();
+        if !sys::map_lookup(self.outer.as_fd(), key, id.as_mut_bytes()).map_err(read)? {
+            return Ok(None);
+        }
+        let page = sys::map_by_id(id).map_err(read)?;
+        Words::new(Self::MAP, page, IDENTITY_PAGE_LEN).map(Some)
+    }
+}
+
+fn split(identity: Identity) -> (u32, u32) {
+    (identity.get() >> 16, identity.get() & 0xffff)
+}
+
+impl AsFd for IdentityPages {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.outer.as_fd()
+    }
+}
