@@ -156,20 +156,24 @@ impl MatchPattern {
     /// there. Not for [`MatchPattern::is_match_all`].
     pub(crate) fn labels(&self) -> (impl DoubleEndedIterator<Item = &str> + Clone, Depth) {
         let (fixed, depth) = match self.canonical.strip_prefix("**.") {
-            Some(fixed) => (fixed, Depth::OneOrMore),
-            None => (&*self.canonical, Depth::Exact),
+            _ if self.is_root() => (None, Depth::Exact),
+            Some(fixed) => (Some(fixed), Depth::OneOrMore),
+            None => (Some(&*self.canonical), Depth::Exact),
         };
-        let fixed = (fixed != ".").then_some(fixed);
         (fixed.into_iter().flat_map(|text| text.split('.')), depth)
+    }
+
+    fn is_root(&self) -> bool {
+        &*self.canonical == "."
     }
 
     /// The canonical form of a text that has passed the checks.
     fn canonical(text: &str) -> Self {
-        let text = match text {
-            "" | "." => ".",
-            // What is left of `..` must not become the root: it selects nothing.
-            _ if text.bytes().all(|byte| byte == b'.') => text,
-            _ => text.strip_suffix('.').unwrap_or(text),
+        let text = match text.strip_suffix('.') {
+            _ if text.is_empty() => ".",
+            // What is left of `..` or `*..`, which select nothing, must not become the root or `*`.
+            Some(rest) if !rest.is_empty() && !rest.ends_with('.') => rest,
+            _ => text,
         };
         let mut canonical = String::with_capacity(text.len());
         let rest = text.trim_start_matches('*');

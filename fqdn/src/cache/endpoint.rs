@@ -51,33 +51,38 @@ impl Endpoint {
         }
     }
 
-    /// The name to give up next: the longest unused that `live` is not true of. Of live names only
-    /// a few are passed over; these count as used at this turn.
-    pub(super) fn victim(&mut self, turn: Turn, live: impl Fn(Address) -> bool) -> Option<NameId> {
+    /// The name to give up for the sake of `newest`: the longest unused that `live` is not true
+    /// of. Of live names only a few are passed over; these count as used now.
+    pub(super) fn victim(
+        &mut self,
+        newest: NameId,
+        turn: &mut Turn,
+        live: impl Fn(Address) -> bool,
+    ) -> Option<NameId> {
         let mut spared = Vec::new();
+        let mut victim = None;
         while let Some((used, id)) = self.order.pop_front() {
             let Some(entry) = self.names.get(&id).filter(|entry| entry.used == used) else {
                 continue;
             };
-            if used == turn || spared.len() == CHANCES {
+            if id == newest || spared.len() == CHANCES {
                 self.order.push_front((used, id));
                 break;
             }
             if !entry.held.iter().any(|held| live(held.address)) {
-                self.spare(&spared, turn);
-                return Some(id);
+                victim = Some(id);
+                break;
             }
             spared.push(id);
         }
-        let (first, rest) = spared.split_first()?;
-        self.spare(rest, turn);
-        Some(*first)
-    }
-
-    fn spare(&mut self, names: &[NameId], turn: Turn) {
-        for id in names {
-            self.touch(*id, turn);
+        if victim.is_none() && !spared.is_empty() {
+            victim = Some(spared.remove(0));
         }
+        for id in spared {
+            *turn += 1;
+            self.touch(id, *turn);
+        }
+        victim
     }
 
     /// The names, the longest unused first.

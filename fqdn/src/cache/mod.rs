@@ -145,7 +145,13 @@ impl Cache {
     pub fn expire(&mut self, now: Duration, live: Live<'_>) -> Changes {
         let mut changes = Changes::default();
         let now = Moment::from(now);
-        for place in self.due.take(now) {
+        let mut due = self.due.take(now);
+        // What a connection keeps counts as used now, but not in another order than before.
+        due.sort_by_cached_key(|(_, endpoint, id)| {
+            let entry = self.endpoints.get(endpoint)?.names.get(id)?;
+            Some((*endpoint, entry.used))
+        });
+        for place in due {
             self.expire_name(place, now, live, &mut changes);
         }
         changes
@@ -255,7 +261,7 @@ impl Cache {
         }
         known.touch(id, self.turn);
         if known.names.len() > self.limits.names_per_endpoint
-            && let Some(victim) = known.victim(self.turn, live)
+            && let Some(victim) = known.victim(id, &mut self.turn, live)
         {
             self.remove_name(endpoint, victim, changes);
         }
