@@ -1,16 +1,16 @@
 //! What a restart needs to know, and how a node comes back.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use palisade_abi::{EndpointId, Write};
+use palisade_fqdn::Record;
 use palisade_identity::{Identity, LabelSet};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::names::Names;
 use crate::node::Node;
 
 /// What a node must know to go on after a restart: numbers and names, which the tables refer to.
@@ -26,8 +26,8 @@ pub struct Checkpoint {
     identities: BTreeMap<u32, String>,
     /// Endpoint numbers by name.
     endpoints: BTreeMap<Arc<str>, u16>,
-    /// Addresses by name, with the time at which each is over.
-    names: BTreeMap<String, BTreeMap<IpAddr, Duration>>,
+    /// What endpoints learnt of names.
+    names: Vec<Record>,
 }
 
 impl Node {
@@ -45,7 +45,7 @@ impl Node {
                 .numbers()
                 .map(|(name, id)| (name, id.get()))
                 .collect(),
-            names: self.names.checkpoint(),
+            names: self.names.snapshot(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Node {
                 .map(|(name, id)| (name.clone(), EndpointId::new(*id)))
                 .collect(),
         );
-        node.names.restore(&checkpoint.names);
+        node.names = Names::restore(node.config.names, &checkpoint.names);
         node.found = Some(found.into());
         Ok(node)
     }

@@ -29,8 +29,8 @@ pub enum Event {
     Restored,
     /// Time passed; names whose time is over are forgotten.
     Tick {
-        /// The addresses that connections of this node's endpoints lead to.
-        live: BTreeSet<IpAddr>,
+        /// The connections that live: an endpoint's address and the one that it is connected to.
+        live: BTreeSet<(IpAddr, IpAddr)>,
     },
 }
 
@@ -67,6 +67,8 @@ pub struct Token(pub u64);
 pub struct DnsAnswer {
     /// Comes back in [`Effect::ReleaseAnswer`](crate::Effect::ReleaseAnswer).
     pub token: Token,
+    /// The address of the endpoint that asked.
+    pub client: IpAddr,
     /// The name that was asked for.
     pub name: DnsName,
     /// The addresses in the answer.

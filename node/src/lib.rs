@@ -90,7 +90,7 @@ mod reconcile;
 mod settle;
 
 pub use self::checkpoint::Checkpoint;
-pub use self::config::{Config, NameLimits};
+pub use self::config::Config;
 pub use self::dns_filter::{DnsOutcome, DnsVerdict};
 pub use self::endpoints::Member;
 pub use self::error::Error;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use palisade_abi::{Address, EndpointRecord, Prefix, Write};
+use palisade_fqdn::Answer;
 use palisade_identity::{Identity, Ipcache, LabelSet};
 use palisade_policy::{Policy, ProxyPorts, Tables};
 
@@ -144,7 +145,8 @@ impl Node {
             return Err(Error::UnknownEndpoint { name: name.clone() });
         };
         self.settle_records(plan)?;
-        let dirty = exact(&member.endpoint.addresses);
+        let mut dirty = exact(&member.endpoint.addresses);
+        dirty.extend(self.names.forget(member.id).into_iter().map(Prefix::exact));
         self.settle(&self.named.clone(), &dirty, plan)?;
         // Its policies last, when nothing leads to them any more.
         self.update(plan)?;
@@ -169,7 +171,12 @@ impl Node {
         let named = Named::by(&policies);
         let union = self.named.union(&named);
         let mut dirty: BTreeSet<Prefix> = union.prefixes().collect();
-        dirty.extend(self.names.addresses().map(Prefix::exact));
+        dirty.extend(
+            self.names
+                .matching(union.patterns())
+                .into_iter()
+                .map(Prefix::exact),
+        );
         self.settle(&union, &dirty, plan)?;
         self.policies = policies;
         self.named = named;
@@ -197,13 +204,22 @@ impl Node {
 
     /// Learns the addresses of an answer. Usually their identity is known and nothing can fail.
     fn learn(&mut self, answer: &DnsAnswer, now: Duration) -> Result<Plan, Error> {
-        let addresses: Vec<IpAddr> = answer.addresses.iter().map(IpAddr::to_canonical).collect();
         let mut plan = Plan::default();
-        let forgotten = self.names.learn(&answer.name, &addresses, answer.ttl, now);
-        plan.checkpoint = Checkpointing::Needed;
-        let mut dirty = exact(&addresses);
-        dirty.extend(forgotten.into_iter().map(Prefix::exact));
-        self.settle_learnt(&dirty, &mut plan)?;
+        if let Some(member) = self.endpoints.at(answer.client) {
+            let addresses: Vec<IpAddr> =
+                answer.addresses.iter().map(IpAddr::to_canonical).collect();
+            let learnt = Answer {
+                endpoint: member.id,
+                name: &answer.name,
+                addresses: &addresses,
+                ttl: answer.ttl,
+            };
+            // Its own addresses too, should they not have been enforced the last time.
+            let mut dirty = self.names.learn(&learnt, now);
+            dirty.extend(addresses);
+            plan.checkpoint = Checkpointing::Needed;
+            self.settle_learnt(dirty, &mut plan)?;
+        }
         if self.is_gathering() {
             self.waiting.push(answer.token);
         } else {
@@ -212,14 +228,16 @@ impl Node {
         Ok(plan)
     }
 
-    fn expire(&mut self, live: &BTreeSet<IpAddr>, now: Duration) -> Result<Plan, Error> {
+    fn expire(&mut self, live: &BTreeSet<(IpAddr, IpAddr)>, now: Duration) -> Result<Plan, Error> {
         let mut plan = Plan::default();
-        let dirty: BTreeSet<Prefix> = self.names.expire(live, now).map(Prefix::exact).collect();
-        if dirty.is_empty() {
-            return Ok(plan);
+        let live = live.iter().filter_map(|(client, address)| {
+            Some((self.endpoints.at(*client)?.id, address.to_canonical()))
+        });
+        let dirty = self.names.expire(live.collect(), now);
+        if !dirty.is_empty() {
+            plan.checkpoint = Checkpointing::Needed;
+            self.settle_learnt(dirty, &mut plan)?;
         }
-        plan.checkpoint = Checkpointing::Needed;
-        self.settle_learnt(&dirty, &mut plan)?;
         Ok(plan)
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use palisade_abi::{Cookie, Direction, Prefix, Protocol, Verdict};
+use palisade_abi::{Cookie, Direction, EndpointId, Prefix, Protocol, Verdict};
 use palisade_fqdn::DnsName;
 use palisade_identity::{Identity, LabelSet};
 use palisade_policy::{Origin, Policy, ProxyPorts};
@@ -60,6 +60,8 @@ impl FlowVerdict {
 /// An address that is known for a name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct KnownAddress {
+    /// Who asked.
+    pub endpoint: EndpointId,
     /// The name.
     pub name: DnsName,
     /// The address.
@@ -133,16 +135,15 @@ impl Node {
         self.ipcache.iter().map(|(prefix, id)| (prefix, *id))
     }
 
-    /// The addresses that are known for names.
+    /// The addresses that endpoints learnt for names.
     pub fn known_addresses(&self) -> impl Iterator<Item = KnownAddress> {
-        self.names
-            .iter()
-            .map(|(name, address, until)| KnownAddress {
-                name: name.clone(),
-                address,
-                until,
-                identity: self.ipcache.get(Prefix::exact(address)).copied(),
-            })
+        self.names.lookups().map(|lookup| KnownAddress {
+            endpoint: lookup.endpoint,
+            name: lookup.name.clone(),
+            address: lookup.address,
+            until: lookup.expires,
+            identity: self.ipcache.get(Prefix::exact(lookup.address)).copied(),
+        })
     }
 
     /// A name that an address is known for.

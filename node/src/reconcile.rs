@@ -27,6 +27,11 @@ impl Node {
         };
         let classes = self.take_over(&found)?;
         self.endpoints.expect_nobody();
+        for endpoint in self.names.endpoints() {
+            if self.endpoints.iter().all(|member| member.id != endpoint) {
+                self.names.forget(endpoint);
+            }
+        }
         let in_advance = self.hold_in_advance()?;
         let dirty = self.every_prefix();
         let early = self.tell_apart_early(&dirty, &classes)?;
@@ -98,11 +103,12 @@ impl Node {
         let members = self.endpoints.iter();
         let endpoints = members.flat_map(|member| &member.endpoint.addresses);
         let exact = endpoints.chain(&self.hosts).copied();
+        let learnt = self.names.matching(self.named.patterns());
         self.ipcache
             .iter()
             .map(|(prefix, _)| prefix)
             .chain(self.named.prefixes())
-            .chain(exact.chain(self.names.addresses()).map(Prefix::exact))
+            .chain(exact.chain(learnt).map(Prefix::exact))
             .collect()
     }
 

@@ -1,6 +1,7 @@
 //! The order of writes: identity, class, policy, ipcache; and back in reverse on removal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use palisade_abi::{IpcacheEntry, Prefix, Write};
 use palisade_identity::{Identity, LabelSet, reserved};
@@ -87,13 +88,14 @@ impl Node {
     /// As [`Node::settle`] and [`Node::sweep`]; in place if nothing of it can fail.
     pub(crate) fn settle_learnt(
         &mut self,
-        dirty: &BTreeSet<Prefix>,
+        addresses: BTreeSet<IpAddr>,
         plan: &mut Plan,
     ) -> Result<(), Error> {
         if self.is_gathering() {
             return Ok(());
         }
-        let wanted = self.wanted(&self.named, dirty);
+        let dirty = addresses.into_iter().map(Prefix::exact).collect();
+        let wanted = self.wanted(&self.named, &dirty);
         let known = |labels: &LabelSet| self.identities.get(labels).is_some();
         if wanted.values().flatten().all(known) {
             self.write_ipcache(&wanted, plan)?;

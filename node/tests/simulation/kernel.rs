@@ -1,12 +1,13 @@
 //! Tables in memory, read as the programs read theirs.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use palisade_abi::{Action, Address, Direction, PortIndex, Prefix, Table, Write};
 use palisade_identity::Identity;
 use palisade_policy::Image;
 
-use crate::model::{Decisions, Half, halves};
+use crate::model::{Decisions, HALVES, Half};
 
 /// The tables and the writes that made them.
 #[derive(Debug)]
@@ -41,16 +42,29 @@ impl Kernel {
     }
 
     pub(crate) fn decisions(&self) -> Decisions {
-        halves().map(|half| (half, self.decide(&half))).collect()
+        let mut known = BTreeMap::new();
+        let mut identity_of = |address| {
+            *known
+                .entry(address)
+                .or_insert_with(|| self.identity_of(address))
+        };
+        HALVES
+            .iter()
+            .map(|half| self.decide(half, &mut identity_of))
+            .collect()
     }
 
-    fn decide(&self, half: &Half) -> Option<Action> {
+    fn decide(
+        &self,
+        half: &Half,
+        identity_of: &mut impl FnMut(IpAddr) -> Identity,
+    ) -> Option<Action> {
         let record = self.image.endpoint(Address::from(half.at))?;
         // What comes from an endpoint has the identity of its record, whatever the ipcache says.
         let sender = self.image.endpoint(Address::from(half.peer));
         let peer = match (half.direction, sender) {
             (Direction::Ingress, Some(sender)) => sender.identity(),
-            (Direction::Egress | Direction::Ingress, _) => self.identity_of(half.peer),
+            (Direction::Egress | Direction::Ingress, _) => identity_of(half.peer),
         };
         let pair = self.image.policies_of(record.endpoint());
         let port = PortIndex::new(half.protocol, half.port);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use palisade_abi::{Action, Direction, Port, Protocol};
@@ -25,11 +25,13 @@ pub(crate) struct Half {
     pub(crate) port: u16,
 }
 
-/// What every half of every flow meets; nothing where there is no endpoint.
-pub(crate) type Decisions = BTreeMap<Half, Option<Action>>;
+/// What each of [`HALVES`] meets; nothing where there is no endpoint.
+pub(crate) type Decisions = Vec<Option<Action>>;
 
 /// Every half of every flow of the world.
-pub(crate) fn halves() -> impl Iterator<Item = Half> {
+pub(crate) static HALVES: LazyLock<Vec<Half>> = LazyLock::new(|| halves().collect());
+
+fn halves() -> impl Iterator<Item = Half> {
     let outside = OUTSIDE.iter().chain(&HOSTS);
     let outside: Vec<IpAddr> = outside.map(|text| text.parse().unwrap()).collect();
     let pods = (0..ENDPOINTS).map(world::addresses);
@@ -71,8 +73,8 @@ pub(crate) struct Model {
     endpoints: BTreeMap<usize, Vec<IpAddr>>,
     hosts: BTreeSet<IpAddr>,
     policies: Vec<Arc<Policy>>,
-    /// When each address of a name is over.
-    names: BTreeMap<(DnsName, IpAddr), Duration>,
+    /// When each address of a name is over, by who asked.
+    names: BTreeMap<(usize, DnsName, IpAddr), Duration>,
     proxied: bool,
 }
 
@@ -81,15 +83,22 @@ impl Model {
     pub(crate) fn take(&mut self, happening: &Happening, now: Duration) -> Option<Event> {
         Some(match happening {
             Happening::Answer {
-                name, address, ttl, ..
+                client,
+                name,
+                address,
+                ttl,
+                ..
             } => {
+                let own = self.endpoints.get(client)?;
                 let name = DnsName::parse(NAMES[*name]).unwrap();
                 let address: IpAddr = OUTSIDE[*address].parse().unwrap();
                 let ttl = Duration::from_secs(*ttl);
-                let until = self.names.entry((name.clone(), address)).or_default();
+                let key = (*client, name.clone(), address);
+                let until = self.names.entry(key).or_default();
                 *until = (*until).max(now + ttl);
                 Event::DnsAnswer(DnsAnswer {
                     token: Token(7),
+                    client: own[0],
                     name,
                     addresses: vec![address],
                     ttl,
@@ -108,6 +117,7 @@ impl Model {
             }
             Happening::Leave(number) => {
                 self.endpoints.remove(number)?;
+                self.names.retain(|(client, ..), _| client != number);
                 Event::EndpointRemoved(world::name(*number))
             }
             Happening::Policies(numbers, _) => {
@@ -117,13 +127,17 @@ impl Model {
                 Event::Policies(self.policies.clone())
             }
             Happening::Tick(live, _) => {
-                let live: BTreeSet<IpAddr> = live
+                let live: BTreeSet<(usize, IpAddr)> = live
                     .iter()
-                    .map(|address| OUTSIDE[*address].parse().unwrap())
+                    .map(|(client, address)| (*client, OUTSIDE[*address].parse().unwrap()))
                     .collect();
-                self.names
-                    .retain(|(_, address), until| *until > now || live.contains(address));
-                Event::Tick { live }
+                self.names.retain(|(client, _, address), until| {
+                    *until > now || live.contains(&(*client, *address))
+                });
+                let own = |(client, address)| (world::addresses(client)[0], address);
+                Event::Tick {
+                    live: live.into_iter().map(own).collect(),
+                }
             }
         })
     }
@@ -147,7 +161,7 @@ impl Model {
     }
 
     pub(crate) fn decisions(&self) -> Decisions {
-        halves().map(|half| (half, self.decide(&half))).collect()
+        HALVES.iter().map(|half| self.decide(half)).collect()
     }
 
     fn decide(&self, half: &Half) -> Option<Action> {
@@ -211,7 +225,7 @@ impl Model {
             }
             PeerKind::Fqdn(pattern) => {
                 let mut names = self.names.keys();
-                outside && names.any(|(name, of)| *of == address && pattern.matches(name))
+                outside && names.any(|(_, name, of)| *of == address && pattern.matches(name))
             }
             PeerKind::Endpoints | PeerKind::Entity(_) => {
                 let world = if address.is_ipv4() {
