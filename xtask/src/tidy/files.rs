@@ -25,7 +25,7 @@ impl Source {
     /// Whether the file holds tests only.
     pub(super) fn is_test(&self) -> bool {
         let mut parts = self.path.split('/');
-        parts.any(|part| part == "tests" || part == "tests.rs")
+        parts.any(|part| ["tests", "tests.rs", "fuzz_targets"].contains(&part))
     }
 
     fn has_extension(&self, extension: &str) -> bool {

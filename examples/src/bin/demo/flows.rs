@@ -94,13 +94,38 @@ impl Flow {
         self.value.pointer(path)?.as_str()
     }
 
-    fn address(&self, side: &str) -> Option<SocketAddr> {
-        let ip: IpAddr = self.text(&format!("/{side}/address"))?.parse().ok()?;
-        let port = self
-            .value
-            .pointer(&format!("/{side}/port"))
-            .and_then(Value::as_u64);
-        Some((ip, u16::try_from(port.unwrap_or(0)).ok()?).into())
+    /// The protocol with its ports; an echo request has its identifier and its type for ports.
+    fn transport(&self) -> Option<(&'static str, u16, u16)> {
+        let of = |layer: &str, name: &str| {
+            let number = self
+                .value
+                .pointer(&format!("/l4/{layer}/{name}"))?
+                .as_u64()?;
+            u16::try_from(number).ok()
+        };
+        let ports = ["TCP", "UDP"].into_iter().find_map(|name| {
+            Some((
+                name,
+                of(name, "source_port")?,
+                of(name, "destination_port")?,
+            ))
+        });
+        ports.or_else(|| {
+            let echoes = [("ICMPv4", "ICMP"), ("ICMPv6", "ICMPv6")];
+            let mut echoes = echoes.into_iter();
+            echoes.find_map(|(layer, name)| {
+                Some((name, of(layer, "identifier")?, of(layer, "type")?))
+            })
+        })
+    }
+
+    fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let (_, source, destination) = self.transport()?;
+        let ip = |side| self.text(side)?.parse::<IpAddr>().ok();
+        Some((
+            (ip("/IP/source")?, source).into(),
+            (ip("/IP/destination")?, destination).into(),
+        ))
     }
 
     /// Whether the packet was dropped.
@@ -109,20 +134,26 @@ impl Flow {
             .is_some_and(|verdict| verdict.eq_ignore_ascii_case("dropped"))
     }
 
-    /// The line and column that decided.
-    pub(crate) fn position(&self) -> Option<&str> {
-        self.text("/policy/position")
+    /// Where the rule stands that decided.
+    pub(crate) fn decided_by(&self) -> Option<&str> {
+        self.text("/decided_by/policy")
+    }
+
+    /// The name that was asked for, where a question was judged.
+    pub(crate) fn asked(&self) -> Option<&str> {
+        self.text("/l7/dns/query")
+            .map(|name| name.trim_end_matches('.'))
     }
 
     /// Whether the packet's protocol is this one.
     pub(crate) fn is_of_protocol(&self, protocol: &str) -> bool {
-        self.text("/protocol")
-            .is_some_and(|found| found.eq_ignore_ascii_case(protocol))
+        self.transport()
+            .is_some_and(|(found, _, _)| found == protocol)
     }
 
     /// Whether source and destination are these, in this order.
     pub(crate) fn is_between(&self, source: SocketAddr, destination: SocketAddr) -> bool {
-        self.address("source") == Some(source) && self.address("destination") == Some(destination)
+        self.addresses() == Some((source, destination))
     }
 }
 
@@ -146,9 +177,11 @@ impl Tuple {
 
     /// Whether a flow is this one.
     pub(crate) fn is_of(&self, flow: &Flow) -> bool {
-        let source = flow.address("source");
+        let Some((source, destination)) = flow.addresses() else {
+            return false;
+        };
         flow.is_of_protocol(self.protocol)
-            && flow.address("destination") == Some(self.destination)
-            && (source == Some(self.source) || self.any_port)
+            && destination == self.destination
+            && (source == self.source || self.any_port)
     }
 }

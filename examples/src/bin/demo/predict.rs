@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::flows::Flow;
 use crate::probe::Probe;
 
 /// Nobody's number: whoever predicts may not look into the kernel.
@@ -19,7 +20,7 @@ const NOBODY: u32 = 65_534;
 pub(crate) struct Prediction {
     verdict: String,
     /// The line and column that decide.
-    pub(crate) position: Option<String>,
+    position: Option<String>,
     /// The line that decides.
     pub(crate) location: Option<String>,
 }
@@ -28,6 +29,13 @@ impl Prediction {
     /// Whether the probe is to pass, be it through a proxy.
     pub(crate) fn passes(&self) -> bool {
         self.verdict != "deny"
+    }
+
+    /// Whether a flow was decided where this says, be it told with the column or without.
+    pub(crate) fn names(&self, flow: &Flow) -> bool {
+        let decided_by = flow.decided_by();
+        let places = [self.position.as_deref(), self.location.as_deref()];
+        decided_by.is_some() && places.contains(&decided_by)
     }
 }
 

@@ -83,9 +83,15 @@ fn allowed(scene: &Scene<'_>, report: &mut Report) -> Result<(), Error> {
 }
 
 fn forbidden(scene: &Scene<'_>, named: &Named, report: &mut Report) -> Result<(), Error> {
+    let since = scene.flows.count();
     let answer = ask(scene, &EVIL)?;
     let refused = answer.is_some_and(|answer| answer.code == Rcode::REFUSED);
-    let holds = refused && !named.forbidden.passes();
+    let shown = scene
+        .flows
+        .wait_drop(since, "the refusal to be shown", PATIENCE, |flow| {
+            flow.asked() == Some(name_of(&EVIL)) && named.forbidden.names(flow)
+        });
+    let holds = refused && !named.forbidden.passes() && shown.is_ok();
     let mark = mark(report, "a forbidden name is refused, as predicted", holds);
     let location = named.forbidden.location.as_deref().unwrap_or("?");
     line(

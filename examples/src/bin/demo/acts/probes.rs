@@ -87,11 +87,7 @@ fn shoot(
 pub(super) fn agrees(outcome: &Outcome, prediction: &Prediction) -> bool {
     match outcome {
         Outcome::Echoed => prediction.passes(),
-        Outcome::Dropped(flow) => {
-            !prediction.passes()
-                && flow.position().is_some()
-                && flow.position() == prediction.position.as_deref()
-        }
+        Outcome::Dropped(flow) => !prediction.passes() && prediction.names(flow),
         Outcome::Refused | Outcome::Lost => false,
     }
 }
@@ -102,7 +98,7 @@ fn predicted(prediction: &Prediction) -> String {
     }
     format!(
         "dropped by {}",
-        prediction.position.as_deref().unwrap_or("no rule")
+        prediction.location.as_deref().unwrap_or("no rule")
     )
 }
 
@@ -110,7 +106,7 @@ pub(super) fn describe(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Echoed => "passes".to_owned(),
         Outcome::Dropped(flow) => {
-            format!("dropped by {}", flow.position().unwrap_or("no rule"))
+            format!("dropped by {}", flow.decided_by().unwrap_or("no rule"))
         }
         Outcome::Refused => "refused".to_owned(),
         Outcome::Lost => "neither echo nor drop".to_owned(),
