@@ -1,0 +1,130 @@
+//! Documents that nobody meant to write: no panic, no hang, and every refusal can be shown.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use palisade_policy::{Level, Options, ingest};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+/// A change to a text at a place in it.
+#[derive(Clone, Debug)]
+enum Damage {
+    Cut(usize),
+    Insert(&'static str),
+    Repeat(usize),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn a_damaged_document_is_taken_or_refused(
+        seed in any::<Index>(),
+        damages in proptest::collection::vec((any::<Index>(), damage()), 1..6),
+    ) {
+        let seeds = seeds();
+        let mut text = seed.get(&seeds).clone();
+        for (place, damage) in damages {
+            apply(&mut text, place, &damage);
+        }
+        read(&text);
+    }
+
+    #[test]
+    fn any_text_is_taken_or_refused(text in "[ -~\\n\\t\u{e9}\u{0}]{0,200}") {
+        read(&text);
+    }
+}
+
+#[test]
+fn long_documents_take_time_in_proportion() {
+    let label = |n: usize| format!("    - matchLabels: {{app: a{n}}}\n");
+    let field = |n: usize| format!("  unknown{n}: 1\n");
+    let head = "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: p}\nspec:\n";
+    let endpoints = |n: usize| {
+        let labels: String = (0..n).map(label).collect();
+        format!("{head}  endpointSelector: {{}}\n  ingress:\n  - fromEndpoints:\n{labels}")
+    };
+    let fields = |n: usize| format!("{head}{}", (0..n).map(field).collect::<String>());
+    let nested = |n: usize| format!("{head}  ingress: {}", "[".repeat(n));
+    for (name, make) in [
+        ("endpoints", &endpoints as &dyn Fn(usize) -> String),
+        ("unknown fields", &fields),
+        ("nested", &nested),
+    ] {
+        let (small, large) = (time(&make(2_000)), time(&make(16_000)));
+        let limit = small.max(Duration::from_millis(5)) * 8 * 6;
+        assert!(
+            large < limit,
+            "{name}: {small:?} for one part, {large:?} for eight"
+        );
+    }
+}
+
+fn time(text: &str) -> Duration {
+    let start = Instant::now();
+    read(text);
+    start.elapsed()
+}
+
+fn read(text: &str) {
+    for level in [Level::Agent, Level::Cluster] {
+        let options = Options {
+            level,
+            ..Options::default()
+        };
+        for error in ingest::read("hostile.yaml", text, &options)
+            .err()
+            .iter()
+            .flatten()
+            .take(8)
+        {
+            assert!(error.render(text).starts_with("error[P0"));
+        }
+    }
+}
+
+fn seeds() -> Vec<String> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    ["refusals", "drops"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(tests.join(folder)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect()
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    const PIECES: [&str; 20] = [
+        "\n", " ", "\t", ":", "- ", "{", "}", "[", "]", "\"", "'", "|", ">", "&a ", "*a", "!!str ",
+        "? ", "#", "---\n", "\u{feff}",
+    ];
+    prop_oneof![
+        (1_usize..40).prop_map(Damage::Cut),
+        select(PIECES.as_slice()).prop_map(Damage::Insert),
+        (1_usize..80).prop_map(Damage::Repeat),
+    ]
+}
+
+fn apply(text: &mut String, place: Index, damage: &Damage) {
+    let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+    if places.is_empty() {
+        return;
+    }
+    let nth = place.index(places.len());
+    let end = |length: usize| places.get(nth + length).copied().unwrap_or(text.len());
+    match *damage {
+        Damage::Cut(length) => text.replace_range(places[nth]..end(length), ""),
+        Damage::Insert(piece) => text.insert_str(places[nth], piece),
+        Damage::Repeat(length) => {
+            let piece = text[places[nth]..end(length)].to_owned();
+            text.insert_str(places[nth], &piece);
+        }
+    }
+}
