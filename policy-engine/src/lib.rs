@@ -1,4 +1,80 @@
 //! Network policies in, decision tables, verdicts and explanations out.
+//!
+//! Reads `CiliumNetworkPolicy`, `CiliumClusterwideNetworkPolicy` and Kubernetes `NetworkPolicy`
+//! documents with the semantics of Cilium, compiles them to the tables that Palisade's BPF programs
+//! walk, and answers from the same tables in user space: what is decided, and by which line. It is
+//! pure: no I/O, no clock, no threads; neither root nor a kernel is needed.
+//!
+//! ```text
+//! text ──ingest──▶ Policy { Rule … } ──Tables::update──▶ [Write] ──▶ kernel or Image
+//!                   every item keeps                      │
+//!                   its file:line:column                  └─▶ verdict ─▶ cookie ─▶ Origin
+//! ```
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::Arc;
+//!
+//! use palisade_abi::{Action, Direction, EndpointId, Protocol, TableSizes};
+//! use palisade_identity::{Identity, LabelSet};
+//! use palisade_policy::{Desired, LocalEndpoint, Options, ProxyPorts, Tables, ingest};
+//!
+//! let text = r#"
+//! apiVersion: cilium.io/v2
+//! kind: CiliumNetworkPolicy
+//! metadata: {name: pay, namespace: shop}
+//! spec:
+//!   endpointSelector: {matchLabels: {app: pay}}
+//!   ingress:
+//!   - fromEndpoints: [{matchLabels: {app: web}}]
+//!     toPorts: [{ports: [{port: "8443", protocol: TCP}]}]
+//! "#;
+//! let options = Options::default();
+//! let policies: Vec<_> = ingest::read("policies/pay.yaml", text, &options)
+//!     .map_err(|errors| errors.iter().map(|error| error.render(text)).collect::<String>())?
+//!     .into_iter()
+//!     .map(Arc::new)
+//!     .collect();
+//!
+//! let pod = |app| {
+//!     LabelSet::parse([
+//!         app,
+//!         "k8s:io.kubernetes.pod.namespace=shop",
+//!         "k8s:io.cilium.k8s.policy.cluster=default",
+//!     ])
+//! };
+//! let (web, cart) = (Identity::new(1001), Identity::new(1002));
+//! let identities = BTreeMap::from([(web, pod("k8s:app=web")?), (cart, pod("k8s:app=cart")?)]);
+//! let pay = LocalEndpoint { id: EndpointId::new(7), labels: pod("k8s:app=pay")? };
+//!
+//! let mut tables = Tables::new(TableSizes::default());
+//! let writes = tables.update(&Desired {
+//!     identities: &identities,
+//!     endpoints: std::slice::from_ref(&pay),
+//!     policies: &policies,
+//!     options: &options,
+//!     proxy_ports: ProxyPorts::default(),
+//! })?;
+//! assert!(!writes.is_empty()); // What a kernel would be told, in this order.
+//!
+//! let ask = |peer| tables.verdict(pay.id, Direction::Ingress, peer, Protocol::TCP, 8443);
+//! assert_eq!(ask(web).action(), Action::Allow);
+//! assert_eq!(ask(cart).action(), Action::Deny);
+//! let origin = tables.origin(ask(cart).cookie()).ok_or("a verdict without a rule")?;
+//! assert_eq!(origin.location.to_string(), "policies/pay.yaml:7");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`ingest`]: documents to [`Policy`]s, or every reason to refuse them.
+//! - [`Policy`], [`Rule`]: the model, for who makes rules of something else.
+//! - [`Options`]: what changes the meaning of policies on a node, and how strictly files are read.
+//! - [`Tables`]: the decision tables, changed by ordered [`palisade_abi::Write`]s.
+//!
+//! What a document may say that is not enforced yet is refused with its place
+//! ([`ingest::Cause::NotModelled`]), never ignored. Differences from Cilium are listed in
+//! `docs/differences.md`.
+//!
+//! Feature `serde`: results as JSON.
 #![forbid(unsafe_code)]
 
 mod compile;
@@ -11,8 +87,8 @@ mod yaml;
 
 pub use self::compile::{Desired, LocalEndpoint, Origin, ProxyPorts};
 pub use self::options::{
-    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, IpBlocks, L7Proxy, Level, NodeLabels,
-    Options, Stack,
+    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, IpBlocks, L7Proxy, Level,
+    NodeLabels, Options, Stack,
 };
 pub use self::rule::{
     DnsRule, Effect, Entity, Kind, Peer, PeerKind, Peers, Policy, PortRule, Ports, Redirect,
