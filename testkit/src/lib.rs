@@ -45,6 +45,7 @@ pub mod echo;
 mod error;
 pub mod link;
 mod namespace;
+pub mod packet;
 mod process;
 mod wait;
 
