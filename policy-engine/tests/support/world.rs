@@ -17,16 +17,16 @@ use proptest::sample::{select, subsequence};
 
 /// A node at one moment.
 #[derive(Clone, Debug)]
-pub struct World {
-    pub identities: BTreeMap<Identity, LabelSet>,
-    pub endpoints: Vec<LocalEndpoint>,
-    pub policies: Vec<Arc<Policy>>,
-    pub options: Options,
-    pub proxy_ports: ProxyPorts,
+pub(crate) struct World {
+    pub(crate) identities: BTreeMap<Identity, LabelSet>,
+    pub(crate) endpoints: Vec<LocalEndpoint>,
+    pub(crate) policies: Vec<Arc<Policy>>,
+    pub(crate) options: Options,
+    pub(crate) proxy_ports: ProxyPorts,
 }
 
 impl World {
-    pub fn desired(&self) -> Desired<'_> {
+    pub(crate) fn desired(&self) -> Desired<'_> {
         Desired {
             identities: &self.identities,
             endpoints: &self.endpoints,
@@ -46,11 +46,11 @@ const PREFIXES: [&str; 5] = [
     "10.1.2.3/32",
     "fd00::/8",
 ];
-pub const IDENTITIES: RangeInclusive<u32> = 256..=267;
+pub(crate) const IDENTITIES: RangeInclusive<u32> = 256..=267;
 const FIRST_LOCAL: u32 = 0x0100_0001;
 
 /// Every identity that a world may know, and some that none does.
-pub fn identities() -> Vec<Identity> {
+pub(crate) fn identities() -> Vec<Identity> {
     let fixed = [1, 2, 9, 77, FIRST_LOCAL + 9, u32::MAX];
     let local = (0..).zip(PREFIXES).map(|(at, _)| FIRST_LOCAL + at);
     IDENTITIES
@@ -61,12 +61,12 @@ pub fn identities() -> Vec<Identity> {
 }
 
 /// Endpoints that a world may have, and one that none has.
-pub fn endpoints() -> Vec<EndpointId> {
+pub(crate) fn endpoints() -> Vec<EndpointId> {
     (1..=7).map(EndpointId::new).collect()
 }
 
 /// Ports on both sides of every boundary that a rule may draw.
-pub fn ports() -> Vec<(Protocol, u16)> {
+pub(crate) fn ports() -> Vec<(Protocol, u16)> {
     let ports = [
         0, 1, 52, 53, 54, 79, 80, 81, 443, 1023, 1024, 8080, 8081, 65_535,
     ];
@@ -85,7 +85,7 @@ pub fn ports() -> Vec<(Protocol, u16)> {
 }
 
 /// The places of these ports.
-pub fn port_indexes() -> Vec<PortIndex> {
+pub(crate) fn port_indexes() -> Vec<PortIndex> {
     ports()
         .into_iter()
         .map(|(protocol, port)| PortIndex::new(protocol, port))
@@ -93,7 +93,7 @@ pub fn port_indexes() -> Vec<PortIndex> {
 }
 
 /// Moments of one node that differ as moments do: some of this and some of that.
-pub fn worlds(count: usize) -> impl Strategy<Value = Vec<World>> {
+pub(crate) fn worlds(count: usize) -> impl Strategy<Value = Vec<World>> {
     let policies = vec(rules(), 1..6);
     let labels = vec(labels(), 12..=12);
     (policies, labels).prop_flat_map(move |(policies, labels)| {
@@ -312,6 +312,6 @@ fn policy(number: u32, rules: Vec<RuleParts>) -> Policy {
 }
 
 /// A place in the file of a policy.
-pub fn place(file: u32, line: u32) -> Location {
+pub(crate) fn place(file: u32, line: u32) -> Location {
     Location::new(format!("policy-{file}.yaml"), Position { line, column: 1 })
 }

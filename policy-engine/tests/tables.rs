@@ -1,0 +1,444 @@
+//! The tables against the plain walk, and every change as a reader sees it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unexpected fails"
+)]
+
+#[path = "support/walk.rs"]
+mod walk;
+#[path = "support/world.rs"]
+mod world;
+
+use std::collections::HashSet;
+
+use palisade_abi::{
+    Action, Direction, EndpointId, Identity, PolicyId, PolicyPair, PortIndex, RowId, Table,
+    TableSizes, Verdict, VerdictIndex, Write,
+};
+use palisade_policy::tables::Error;
+use palisade_policy::{Image, LoadOrder, Tables};
+use proptest::prelude::*;
+use proptest::test_runner::TestRng;
+
+use self::walk::Other;
+use self::world::World;
+
+const SIZES: TableSizes = TableSizes {
+    policies: 64,
+    row_slots: 1_024,
+    rows: 256,
+    cell_slots: 4_096,
+    verdicts: 1_024,
+    endpoints: 16,
+    ipcache: 16,
+    conntrack: 16,
+    events: 4_096,
+};
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// A question that the tables answer.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    endpoint: EndpointId,
+    direction: Direction,
+    peer: Identity,
+    port: PortIndex,
+}
+
+fn questions() -> Vec<Question> {
+    let mut all = Vec::new();
+    for endpoint in world::endpoints() {
+        for direction in Direction::BOTH {
+            for peer in world::identities() {
+                for port in world::port_indexes() {
+                    all.push(Question {
+                        endpoint,
+                        direction,
+                        peer,
+                        port,
+                    });
+                }
+            }
+        }
+    }
+    all
+}
+
+fn ask(image: &Image, question: Question) -> Verdict {
+    let pair = image.policies_of(question.endpoint);
+    image.lookup(pair, question.direction, question.peer, question.port)
+}
+
+/// What a verdict says, with the line that it leads to instead of the number.
+fn reading(tables: &Tables, verdict: Verdict) -> String {
+    let origin = tables.origin(verdict.cookie());
+    let origin = origin.map(|origin| format!("{} {:#}", origin.resource, origin.location));
+    format!(
+        "{:?} {} {} {origin:?}",
+        verdict.action(),
+        verdict.flags,
+        verdict.proxy_port
+    )
+}
+
+fn assert_same_reading(left: &Tables, right: &Tables) -> Result<(), TestCaseError> {
+    let mut compared = HashSet::new();
+    for question in questions() {
+        let (a, b) = (ask(left.image(), question), ask(right.image(), question));
+        if compared.insert((a, b)) {
+            prop_assert_eq!(reading(left, a), reading(right, b), "{:?}", question);
+        }
+    }
+    Ok(())
+}
+
+fn fresh(world: &World) -> Tables {
+    let mut tables = Tables::new(SIZES);
+    tables.update(&world.desired()).unwrap();
+    tables
+}
+
+proptest! {
+    #![proptest_config(config(64))]
+
+    #[test]
+    fn tables_decide_as_the_plain_walk_does(worlds in world::worlds(1)) {
+        let world = &worlds[0];
+        let tables = fresh(world);
+        for endpoint in &world.endpoints {
+            for direction in Direction::BOTH {
+                for peer in world::identities() {
+                    let other = world.identities.get(&peer).map_or(Other::Unknown, Other::Known);
+                    for (protocol, port) in world::ports() {
+                        let walked = walk::verdict(
+                            world.policies.iter().map(AsRef::as_ref),
+                            &world.options,
+                            &endpoint.labels,
+                            direction,
+                            other,
+                            protocol,
+                            port,
+                        );
+                        // Without a proxy to redirect to, traffic is dropped.
+                        let walked = match (walked, world.proxy_ports.dns) {
+                            (Action::Redirect, None) => Action::Deny,
+                            (walked, _) => walked,
+                        };
+                        let verdict = tables.verdict(endpoint.id, direction, peer, protocol, port);
+                        prop_assert_eq!(
+                            verdict.action(),
+                            walked,
+                            "{:?} of {:?} with {}, {} {}",
+                            direction,
+                            endpoint,
+                            peer,
+                            protocol,
+                            port
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_unknown_identity_may_do_everybody_may(worlds in world::worlds(1)) {
+        let world = &worlds[0];
+        let tables = fresh(world);
+        let nobody = Identity::new(77);
+        for question in questions() {
+            let unknown = Question { peer: nobody, ..question };
+            if ask(tables.image(), unknown).action() == Action::Allow
+                && world.identities.contains_key(&question.peer)
+            {
+                // That is why learning an identity leaves the generation alone.
+                prop_assert_eq!(ask(tables.image(), question).action(), Action::Allow);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sequence_of_updates_ends_where_a_fresh_compile_does(worlds in world::worlds(4)) {
+        let mut tables = Tables::new(SIZES);
+        let mut image = Image::new(SIZES);
+        for world in &worlds {
+            let writes = tables.update(&world.desired()).unwrap();
+            image.apply_all(&writes).unwrap();
+            assert_same_reading(&tables, &fresh(world))?;
+            for question in questions() {
+                prop_assert_eq!(ask(&image, question), ask(tables.image(), question));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_when_nothing_changes(worlds in world::worlds(2)) {
+        let mut tables = fresh(&worlds[0]);
+        tables.update(&worlds[1].desired()).unwrap();
+        let mut same = worlds[1].clone();
+        same.policies.reverse();
+        same.endpoints.reverse();
+        prop_assert_eq!(tables.update(&same.desired()).unwrap(), []);
+    }
+
+    #[test]
+    fn adopted_tables_end_where_a_fresh_compile_does(worlds in world::worlds(3)) {
+        let mut before = fresh(&worlds[0]);
+        before.update(&worlds[1].desired()).unwrap();
+        let mut adopted = Tables::adopt(before.image().clone());
+        let writes = adopted.update(&worlds[2].desired()).unwrap();
+        let mut image = before.image().clone();
+        image.apply_all(&writes).unwrap();
+        assert_same_reading(&adopted, &fresh(&worlds[2]))?;
+        for question in questions() {
+            prop_assert_eq!(ask(&image, question), ask(adopted.image(), question));
+        }
+    }
+
+    #[test]
+    fn tables_that_are_too_small_stay_as_they_are(
+        worlds in world::worlds(3),
+        policies in 2..12_u32,
+        rows in 2..12_u32,
+        slots in 1..64_u32,
+    ) {
+        let sizes = TableSizes { policies, rows, row_slots: slots, cell_slots: slots, ..SIZES };
+        let mut tables = Tables::new(sizes);
+        let mut accepted: Option<&World> = None;
+        for world in &worlds {
+            let before = tables.clone();
+            match tables.update(&world.desired()) {
+                Ok(_) => {
+                    assert_same_reading(&tables, &fresh(world))?;
+                    accepted = Some(world);
+                }
+                Err(Error::Full { needed, size, .. }) => {
+                    prop_assert!(needed > size);
+                    for question in questions() {
+                        let verdict = ask(tables.image(), question);
+                        prop_assert_eq!(verdict, ask(before.image(), question));
+                        let (now, then) = (reading(&tables, verdict), reading(&before, verdict));
+                        prop_assert_eq!(now, then);
+                    }
+                    if let Some(accepted) = accepted {
+                        prop_assert_eq!(tables.update(&accepted.desired()).unwrap(), []);
+                    }
+                }
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn readers_that_load_in_order_see_the_old_verdict_or_the_new(
+        worlds in world::worlds(4),
+        learnt in any::<[u8; 4]>(),
+        mut rng in any::<u64>().prop_perturb(|_, rng| rng),
+    ) {
+        let history = History::of(&worlds, learnt, LoadOrder::InOrder, Tables::new(SIZES));
+        history.check(LoadOrder::InOrder, &mut rng)?;
+    }
+
+    #[test]
+    fn readers_that_load_in_any_order_see_the_old_verdict_or_the_new(
+        worlds in world::worlds(4),
+        learnt in any::<[u8; 4]>(),
+        mut rng in any::<u64>().prop_perturb(|_, rng| rng),
+    ) {
+        let history = History::of(&worlds, learnt, LoadOrder::Any, Tables::new(SIZES));
+        history.check(LoadOrder::Any, &mut rng)?;
+    }
+
+    #[test]
+    fn readers_of_adopted_tables_see_the_old_verdict_or_the_new(
+        worlds in world::worlds(4),
+        learnt in any::<[u8; 4]>(),
+        mut rng in any::<u64>().prop_perturb(|_, rng| rng),
+    ) {
+        let mut before = fresh(&worlds[0]);
+        before.update(&worlds[1].desired()).unwrap();
+        let adopted = Tables::adopt(before.image().clone());
+        let history = History::of(&worlds[2..], learnt, LoadOrder::InOrder, adopted);
+        history.check(LoadOrder::InOrder, &mut rng)?;
+    }
+
+    #[test]
+    fn readers_meet_no_half_change_where_room_is_scarce(
+        worlds in world::worlds(5),
+        learnt in any::<[u8; 4]>(),
+        slots in 24..64_u32,
+        mut rng in any::<u64>().prop_perturb(|_, rng| rng),
+    ) {
+        // Lines collide and move, numbers are soon used again, some updates do not fit.
+        let sizes = TableSizes { row_slots: slots, cell_slots: 2 * slots, ..SIZES };
+        let history = History::of(&worlds, learnt, LoadOrder::InOrder, Tables::new(sizes));
+        history.check(LoadOrder::InOrder, &mut rng)?;
+    }
+}
+
+/// Every state that the tables go through, write by write.
+struct History {
+    /// The contents after each write, from before the first.
+    images: Vec<Image>,
+    /// For each state the last one that a reader which is there already can live to see.
+    last_seen: Vec<usize>,
+    /// The states in which a plan is complete, ascending.
+    complete: Vec<usize>,
+}
+
+impl History {
+    /// Goes through the worlds one by one; between them identities come and go.
+    fn of(worlds: &[World], learnt: [u8; 4], order: LoadOrder, tables: Tables) -> Self {
+        let mut tables = tables.for_readers(order);
+        let mut history = Self {
+            images: vec![tables.image().clone()],
+            last_seen: Vec::new(),
+            complete: vec![0],
+        };
+        let mut graces = Vec::new();
+        for (world, learnt) in worlds.iter().zip(learnt.into_iter().cycle()) {
+            let update = tables.update(&world.desired());
+            history.push(update.unwrap_or_default(), &mut graces);
+            let identity = Identity::new(world::IDENTITIES.start() + u32::from(learnt % 12));
+            let labels = worlds[0].identities.values().nth(usize::from(learnt) % 6).unwrap();
+            let added = tables.add_identity(identity, labels);
+            history.push(added.unwrap_or_default(), &mut graces);
+            if learnt % 3 == 0 {
+                history.push(tables.remove_identity(identity), &mut graces);
+            }
+        }
+        let end = history.images.len() - 1;
+        history.last_seen = (0..=end)
+            .map(|at| graces.iter().copied().find(|grace| *grace > at).unwrap_or(end))
+            .collect();
+        history
+    }
+
+    fn push(&mut self, writes: Vec<Write>, graces: &mut Vec<usize>) {
+        let asked = world::port_indexes();
+        for write in writes {
+            if write == Write::Grace {
+                // Whoever reads now is done before the next write.
+                graces.push(self.images.len() - 1);
+                continue;
+            }
+            let last = self.images.len() - 1;
+            // No reader asks for most of the ports: their moves need no state of their own.
+            if !matches!(write, Write::PortClass(port, _) if !asked.contains(&port)) {
+                self.images.push(self.images[last].clone());
+            }
+            self.images.last_mut().unwrap().apply(&write).unwrap();
+        }
+        self.complete.push(self.images.len() - 1);
+    }
+
+    /// Steps readers through, each with its loads spread over a stretch of the history.
+    fn check(&self, order: LoadOrder, rng: &mut TestRng) -> Result<(), TestCaseError> {
+        let questions = questions();
+        for _ in 0..2_000 {
+            let question = questions[rng.random_range(0..questions.len())];
+            let start = rng.random_range(0..self.images.len());
+            let loads = Loads::random(start, self.last_seen[start], order, rng);
+            let seen = self.read(question, &loads);
+            let end = loads.verdict;
+            let first = self.complete.iter().rev().find(|at| **at <= start).unwrap();
+            let last = self.complete.iter().find(|at| **at >= end).unwrap();
+            let fine = self
+                .complete
+                .iter()
+                .filter(|at| (first..=last).contains(at))
+                .any(|at| ask(&self.images[*at], question) == seen);
+            prop_assert!(
+                fine,
+                "{:?} with {:?} between {} and {} saw {:?}, not {:?} or {:?}",
+                question,
+                loads,
+                first,
+                last,
+                seen,
+                ask(&self.images[*first], question),
+                ask(&self.images[*last], question)
+            );
+        }
+        Ok(())
+    }
+
+    /// The walk of the programs, each load from the state of its own moment.
+    fn read(&self, question: Question, loads: &Loads) -> Verdict {
+        let PolicyPair { ingress, egress } =
+            self.images[loads.policy].policies_of(question.endpoint);
+        let policy = match question.direction {
+            Direction::Ingress => ingress,
+            Direction::Egress => egress,
+        };
+        let port = self.images[loads.port].port_class(question.port).get();
+        let peer = self.images[loads.peer].peer_class(question.peer, question.direction).get();
+        let line = self.images[loads.line].policy_line(PolicyId::new(policy));
+        let slot = line.base.checked_add(peer).map(|at| self.images[loads.slot].row_slot(at));
+        let row = slot.filter(|slot| slot.owner == line.base);
+        let row = row.map_or(line.default, |slot| slot.value);
+        let line = self.images[loads.row].row_line(RowId::new(row));
+        let at = line.base.checked_add(u32::from(port));
+        let slot = at.map(|at| self.images[loads.cell].cell_slot(at));
+        let cell = slot.filter(|slot| slot.owner == line.base);
+        let cell = cell.map_or(line.default, |slot| slot.value);
+        let index = VerdictIndex::new(u16::try_from(cell).unwrap());
+        self.images[loads.verdict].verdict(index)
+    }
+}
+
+/// The moment of each load.
+#[derive(Debug)]
+struct Loads {
+    policy: usize,
+    port: usize,
+    peer: usize,
+    line: usize,
+    slot: usize,
+    row: usize,
+    cell: usize,
+    verdict: usize,
+}
+
+impl Loads {
+    fn random(start: usize, last: usize, order: LoadOrder, rng: &mut TestRng) -> Self {
+        // Short stretches and long ones are equally likely.
+        let reach = (last - start) >> rng.random_range(0..6_u32);
+        let mut moment = |from: usize| rng.random_range(from..=(start + reach).max(from));
+        match order {
+            LoadOrder::InOrder => {
+                let mut moments = [start; 8];
+                moments[1..].fill_with(|| moment(start));
+                moments.sort_unstable();
+                let [policy, port, peer, line, slot, row, cell, verdict] = moments;
+                Self { policy, port, peer, line, slot, row, cell, verdict }
+            }
+            LoadOrder::Any => {
+                let (policy, port, peer) = (moment(start), moment(start), moment(start));
+                let line = moment(policy);
+                let slot = moment(line.max(peer));
+                let row = moment(slot);
+                let cell = moment(row.max(port));
+                let verdict = moment(cell);
+                Self { policy, port, peer, line, slot, row, cell, verdict }
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_tables_deny_everything() {
+    let tables = Tables::new(SIZES);
+    for question in questions() {
+        assert_eq!(ask(tables.image(), question), Verdict::default());
+    }
+}
