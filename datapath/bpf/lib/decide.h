@@ -71,6 +71,18 @@ static __always_inline void set_identities(struct run *run, const struct ct_entr
 						 entry->destination_identity;
 }
 
+/* What a redirected flow needs later: the port, and what to say if nobody listens there. */
+static __always_inline void set_redirect(struct run *run, const struct ct_entry *entry)
+{
+	run->proxy_port = 0;
+	if (!ct_is_redirected(entry))
+		return;
+	run->proxy_port = entry->egress.proxy_port;
+	run->denied = entry->egress;
+	run->denied_endpoint = run->endpoint;
+	run->denied_direction = DIRECTION_EGRESS;
+}
+
 /* Decides what must be decided; returns 0 and leaves a proven entry, or a drop reason. */
 __noinline int decide(struct run *run, const struct ct_entry *old)
 {
@@ -149,7 +161,7 @@ __noinline int decide(struct run *run, const struct ct_entry *old)
 	if (told_ingress && destination)
 		tell(run, DIRECTION_INGRESS, destination->id, entry.ingress,
 		     old ? &old->ingress : NULL);
-	run->proxy_port = ct_is_redirected(&entry) ? entry.egress.proxy_port : 0;
+	set_redirect(run, &entry);
 	return 0;
 }
 
@@ -164,7 +176,7 @@ static __always_inline int judge(struct run *run, struct ct_entry *entry)
 	set_identities(run, entry);
 	if (!run->related)
 		ct_account(entry, run);
-	run->proxy_port = ct_is_redirected(entry) ? entry->egress.proxy_port : 0;
+	set_redirect(run, entry);
 	return 0;
 }
 
