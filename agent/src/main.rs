@@ -1,2 +1,91 @@
 //! The Palisade agent and its command line.
-fn main() {}
+//!
+//! Only wiring: what is decided, is decided in the libraries. `config` reads the description of a
+//! node, `policies` a folder of policies, `offline` answers from files alone, `client` asks a
+//! running agent over its socket, and `daemon` (feature `kernel`) is that agent.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod client;
+mod config;
+#[cfg(feature = "kernel")]
+mod daemon;
+mod error;
+mod offline;
+mod policies;
+mod print;
+mod protocol;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{
+    CacheCommand, Cli, Command, EndpointCommand, FqdnCommand, IdentityCommand, PolicyCommand,
+};
+use crate::error::Error;
+use crate::protocol::Request;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Agent { config, clear } => daemon(&config, clear),
+        Command::Detach { config } => daemon(&config, true),
+        Command::Endpoint(EndpointCommand::List { reach }) => {
+            Ok(client::show(&reach, &Request::Endpoints, print::endpoints)?)
+        }
+        Command::Fqdn(FqdnCommand::Cache(CacheCommand::List { reach })) => {
+            Ok(client::show(&reach, &Request::FqdnCache, print::names)?)
+        }
+        Command::Identity(IdentityCommand::List { reach }) => Ok(client::show(
+            &reach,
+            &Request::Identities,
+            print::identities,
+        )?),
+        Command::Observe {
+            follow,
+            last,
+            reach,
+        } => Ok(client::observe(&reach, last, follow)?),
+        Command::Policy(command) => policy(command),
+        Command::Status { reach } => Ok(client::show(&reach, &Request::Status, print::status)?),
+    }
+}
+
+fn policy(command: PolicyCommand) -> Result<(), Error> {
+    match command {
+        PolicyCommand::Check { files } => offline::check(&files)?,
+        PolicyCommand::Explain { flow } => offline::explain(&flow)?,
+        PolicyCommand::Get { reach } => {
+            client::show(&reach, &Request::Policies, print::policy_report)?;
+        }
+        PolicyCommand::Matrix {
+            config,
+            probes,
+            output,
+        } => offline::matrix(&config, probes.as_deref(), output)?,
+        PolicyCommand::Verdict { flow } => offline::verdict(&flow)?,
+    }
+    Ok(())
+}
+
+#[cfg(feature = "kernel")]
+fn daemon(config: &std::path::Path, clear: bool) -> Result<(), Error> {
+    let config = config::Config::read(config)?;
+    if clear {
+        Ok(daemon::clear(&config)?)
+    } else {
+        Ok(daemon::run(config)?)
+    }
+}
+
+#[cfg(not(feature = "kernel"))]
+fn daemon(_config: &std::path::Path, _clear: bool) -> Result<(), Error> {
+    Err(Error::NoKernel)
+}

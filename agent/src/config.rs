@@ -1,0 +1,317 @@
+//! The agent's configuration: one YAML file that describes the node.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use palisade_abi::{Mode, TableSizes};
+use palisade_fqdn::Limits;
+use palisade_identity::{Label, LabelSet, Source};
+use palisade_policy::{AllowLocalhost, Options};
+use thiserror::Error;
+
+mod wire;
+
+/// What the agent does with the datapath when it is asked to stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OnExit {
+    /// Takes the programs, the pinned maps and the interfaces it made away.
+    Detach,
+    /// Leaves everything in force; the next start adopts it.
+    Keep,
+}
+
+/// Which addresses are the node's own.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum HostAddresses {
+    /// Those that its interfaces have.
+    Auto,
+    /// These.
+    List(Vec<IpAddr>),
+}
+
+/// An endpoint as the file describes it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct EndpointConfig {
+    /// `namespace/pod`.
+    pub(crate) name: Arc<str>,
+    /// The file that stands for its network namespace.
+    pub(crate) netns: Option<PathBuf>,
+    /// Its labels, those that follow from its name included.
+    pub(crate) labels: LabelSet,
+    /// Its addresses; empty if they are read from its interface.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// The host-side interface, if somebody else makes it.
+    pub(crate) interface: Option<String>,
+}
+
+/// The whole file.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The name of the node.
+    pub(crate) node: Arc<str>,
+    /// Where maps and links are pinned.
+    pub(crate) bpffs: PathBuf,
+    /// Where the command line reaches the agent.
+    pub(crate) socket: PathBuf,
+    /// The folder of policies.
+    pub(crate) policies: PathBuf,
+    /// Where the agent keeps what a restart needs.
+    pub(crate) state: PathBuf,
+    /// Whether policy is enforced or only reported.
+    pub(crate) mode: Mode,
+    /// What happens at the end.
+    pub(crate) on_exit: OnExit,
+    /// The node's own addresses.
+    pub(crate) host_addresses: HostAddresses,
+    /// How policies are read and decide.
+    pub(crate) options: Options,
+    /// How large the maps are.
+    pub(crate) tables: TableSizes,
+    /// How much is remembered of DNS names.
+    pub(crate) names: Limits,
+    /// The endpoints, in the order of the file.
+    pub(crate) endpoints: Vec<EndpointConfig>,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot read the configuration", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is no configuration.
+    #[error("{}: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says, with the position.
+        source: Box<serde_saphyr::Error>,
+    },
+    /// An endpoint has something that cannot be.
+    #[error("{}: endpoint `{endpoint}`: {reason}", path.display())]
+    Endpoint {
+        /// The file.
+        path: PathBuf,
+        /// The name of the endpoint as the file has it.
+        endpoint: String,
+        /// What is wrong.
+        reason: EndpointError,
+    },
+}
+
+/// What is wrong with an endpoint.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum EndpointError {
+    /// Two endpoints have one address.
+    #[error("address {0} belongs to another endpoint too")]
+    AddressTaken(IpAddr),
+    /// A label that cannot be.
+    #[error(transparent)]
+    Label(#[from] palisade_identity::LabelError),
+    /// Labels that cannot stand together.
+    #[error(transparent)]
+    LabelSet(#[from] palisade_identity::LabelSetError),
+    /// A name that is not `namespace/pod`.
+    #[error("a name is NAMESPACE/POD")]
+    Name,
+    /// Two endpoints have one name.
+    #[error("the name is taken by another endpoint")]
+    NameTaken,
+    /// The agent would make the interface but does not know the addresses.
+    #[error("without `interface` the agent makes it, and needs `addresses`")]
+    NoAddresses,
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it start at the folder of the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads the text of a file.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let wire: wire::Config =
+            serde_saphyr::from_str(text).map_err(|source| ConfigError::Parse {
+                path: path.to_owned(),
+                source: Box::new(source),
+            })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let run = PathBuf::from(format!("/run/palisade/{}", wire.node));
+        let place = |given: Option<PathBuf>, default: &str| match given {
+            Some(given) => folder.join(given),
+            None => run.join(default),
+        };
+        let endpoints = endpoints(path, folder, wire.endpoints)?;
+        let mut options = Options::default();
+        options.allow_localhost = match wire.allow_localhost {
+            wire::AllowLocalhost::Always => AllowLocalhost::Always,
+            wire::AllowLocalhost::Policy => AllowLocalhost::ByPolicy,
+        };
+        Ok(Self {
+            bpffs: place(wire.bpffs, "bpf"),
+            socket: place(wire.socket, "palisade.sock"),
+            policies: folder.join(wire.policies),
+            state: place(wire.state, "state"),
+            mode: wire.mode,
+            on_exit: match wire.on_exit {
+                wire::OnExit::Detach => OnExit::Detach,
+                wire::OnExit::Keep => OnExit::Keep,
+            },
+            host_addresses: match wire.host_addresses {
+                wire::HostAddresses::Auto(wire::Auto::Auto) => HostAddresses::Auto,
+                wire::HostAddresses::List(list) => HostAddresses::List(list),
+            },
+            options,
+            tables: wire.tables,
+            names: wire.dns.limits(),
+            endpoints,
+            node: wire.node.into(),
+        })
+    }
+
+    /// The endpoint with this name.
+    pub(crate) fn endpoint(&self, name: &str) -> Option<&EndpointConfig> {
+        self.endpoints.iter().find(|e| &*e.name == name)
+    }
+}
+
+fn endpoints(
+    path: &Path,
+    folder: &Path,
+    list: Vec<wire::Endpoint>,
+) -> Result<Vec<EndpointConfig>, ConfigError> {
+    let mut names = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    let mut endpoints = Vec::with_capacity(list.len());
+    for wire in list {
+        let name = wire.name.clone();
+        let wrong = |reason| ConfigError::Endpoint {
+            path: path.to_owned(),
+            endpoint: name.clone(),
+            reason,
+        };
+        let endpoint = endpoint(folder, wire).map_err(wrong)?;
+        if !names.insert(endpoint.name.clone()) {
+            return Err(wrong(EndpointError::NameTaken));
+        }
+        if let Some(&taken) = endpoint.addresses.iter().find(|a| !addresses.insert(**a)) {
+            return Err(wrong(EndpointError::AddressTaken(taken)));
+        }
+        endpoints.push(endpoint);
+    }
+    Ok(endpoints)
+}
+
+fn endpoint(folder: &Path, wire: wire::Endpoint) -> Result<EndpointConfig, EndpointError> {
+    let (namespace, pod) = wire.name.split_once('/').ok_or(EndpointError::Name)?;
+    if namespace.is_empty() || pod.is_empty() || pod.contains('/') {
+        return Err(EndpointError::Name);
+    }
+    if wire.interface.is_none() && wire.addresses.is_empty() {
+        return Err(EndpointError::NoAddresses);
+    }
+    let mut labels: Vec<Label> = match wire.labels {
+        wire::Labels::List(list) => list
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()?,
+        wire::Labels::Map(map) => map
+            .iter()
+            .map(|(key, value)| Label::new(Source::K8s, key, value))
+            .collect::<Result<_, _>>()?,
+    };
+    // What a cluster says of every pod without being asked.
+    let implied = [
+        ("io.kubernetes.pod.namespace", namespace),
+        ("io.cilium.k8s.policy.cluster", "default"),
+    ];
+    for (key, value) in implied {
+        if !labels.iter().any(|label| label.key() == key) {
+            labels.push(Label::new(Source::K8s, key, value)?);
+        }
+    }
+    Ok(EndpointConfig {
+        labels: LabelSet::try_from(labels)?,
+        netns: wire.netns.map(|netns| folder.join(netns)),
+        addresses: wire.addresses,
+        interface: wire.interface,
+        name: wire.name.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "
+node: n1
+policies: policies
+on-exit: keep
+endpoints:
+- name: shop/web
+  netns: /run/netns/web
+  labels: {app: web}
+  addresses: [10.0.0.2, fd00::2]
+- name: shop/pay
+  netns: /run/netns/pay
+  labels: ['k8s:app=pay', 'k8s:tier=back']
+  interface: veth-pay
+";
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("/etc/palisade/n1.yaml"), text)
+    }
+
+    #[test]
+    fn a_file_becomes_a_node() {
+        let config = parse(TEXT).unwrap();
+        assert_eq!(config.policies, Path::new("/etc/palisade/policies"));
+        assert_eq!(config.socket, Path::new("/run/palisade/n1/palisade.sock"));
+        assert_eq!(config.on_exit, OnExit::Keep);
+        let web = config.endpoint("shop/web").unwrap();
+        assert_eq!(
+            web.labels.to_string(),
+            LabelSet::parse([
+                "k8s:app=web",
+                "k8s:io.kubernetes.pod.namespace=shop",
+                "k8s:io.cilium.k8s.policy.cluster=default",
+            ])
+            .unwrap()
+            .to_string()
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = parse(&format!("{TEXT}  colour: red\n")).unwrap_err();
+        assert!(error.to_string().contains("colour"), "{error}");
+        assert!(error.to_string().contains("16"), "{error}");
+    }
+
+    #[test]
+    fn an_address_belongs_to_one_endpoint() {
+        let text = TEXT.replace("interface: veth-pay", "addresses: [fd00::2]");
+        let error = parse(&text).unwrap_err();
+        assert!(error.to_string().contains("fd00::2"), "{error}");
+    }
+
+    #[test]
+    fn an_endpoint_to_be_made_needs_addresses() {
+        let error = parse(&TEXT.replace("addresses: [10.0.0.2, fd00::2]", "addresses: []"));
+        assert!(error.is_err_and(|error| error.to_string().contains("shop/web")));
+    }
+}

@@ -1,0 +1,46 @@
+//! The agent: one event loop that owns the node and the datapath, and threads that bring it events.
+//!
+//! ```text
+//! watch ─┐                      ┌─▶ checkpoint on disk
+//! proxy ─┼─▶ Message ─▶ Agent ──┼─▶ Datapath (maps, programs, links)
+//! signal ┘   (loop)             └─▶ answers released
+//!                Shared: node, policy files, flows ◀── socket, proxy, events (read only)
+//! ```
+
+mod agent;
+mod dns;
+mod error;
+mod events;
+mod flows;
+mod interfaces;
+mod mount;
+mod server;
+mod shared;
+mod start;
+mod state;
+mod time;
+mod watch;
+
+use std::fmt;
+
+use palisade_proxy::Held;
+
+pub(crate) use self::error::DaemonError;
+pub(crate) use self::start::{clear, run};
+use crate::print;
+
+/// What the event loop is told.
+#[derive(Debug)]
+enum Message {
+    /// A server's answer that is not to be seen before its addresses are enforced.
+    Answer(Held),
+    /// The folder of policies may have changed.
+    Folder,
+    /// The agent is to end.
+    Stop,
+}
+
+/// Says what happens, on standard error.
+fn log(text: fmt::Arguments<'_>) {
+    print::complaint(&format!("palisade: {text}"));
+}

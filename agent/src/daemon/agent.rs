@@ -1,0 +1,321 @@
+//! The event loop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use palisade_abi::{Protocol, Table, Write};
+use palisade_datapath::netlink::Netlink;
+use palisade_datapath::{Connection, Datapath};
+use palisade_node::{Checkpointing, DnsAnswer, Effect, Endpoint, Event, Plan, Token};
+use palisade_proxy::Held;
+
+use super::error::DaemonError;
+use super::interfaces;
+use super::shared::Shared;
+use super::start::host_addresses;
+use super::state::State;
+use super::{Message, log, time};
+use crate::config::EndpointConfig;
+use crate::policies;
+
+/// How often the node looks at what nobody tells it: interfaces, addresses, times that are over.
+const TICK: Duration = Duration::from_millis(500);
+/// How often connections are counted if nothing else asks for them.
+const COUNT: Duration = Duration::from_secs(10);
+/// How often a write that the kernel refuses is tried again.
+const TRIES: u32 = 5;
+
+/// The one owner of the node's state and of the datapath.
+#[derive(Debug)]
+pub(super) struct Agent {
+    shared: Arc<Shared>,
+    datapath: Datapath,
+    state: State,
+    netlink: Netlink,
+    held: BTreeMap<Token, Held>,
+    next_token: u64,
+    counted: Option<Instant>,
+}
+
+impl Agent {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        datapath: Datapath,
+        state: State,
+        netlink: Netlink,
+    ) -> Self {
+        Self {
+            shared,
+            datapath,
+            state,
+            netlink,
+            held: BTreeMap::new(),
+            next_token: 0,
+            counted: None,
+        }
+    }
+
+    pub(super) fn into_state(self) -> State {
+        self.state
+    }
+
+    /// Hands all endpoints in, and puts in force what follows from that.
+    pub(super) fn begin(&mut self) -> Result<(), DaemonError> {
+        let shared = self.shared.clone();
+        let endpoints = &shared.config.endpoints;
+        if endpoints
+            .iter()
+            .any(|endpoint| endpoint.interface.is_none())
+        {
+            log(format_args!(
+                "this node forwards packets: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding \
+                 are set to 1"
+            ));
+            interfaces::forward()?;
+        }
+        for endpoint in endpoints {
+            self.add(endpoint)?;
+        }
+        self.take(Event::Restored)?;
+        self.release_strangers()
+    }
+
+    /// Takes messages until it is told to stop.
+    pub(super) fn run(&mut self, receive: &Receiver<Message>) -> Result<(), DaemonError> {
+        let mut next = Instant::now();
+        loop {
+            let patience = next.saturating_duration_since(Instant::now());
+            match receive.recv_timeout(patience) {
+                Ok(Message::Answer(held)) => self.answer(held)?,
+                Ok(Message::Folder) => self.read_policies()?,
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() >= next {
+                self.tick()?;
+                next = Instant::now() + TICK;
+            }
+        }
+    }
+
+    /// Hands an event to the node and carries its plan out.
+    fn take(&mut self, event: Event) -> Result<Plan, DaemonError> {
+        let plan = self.shared.node_mut().handle(event, time::now())?;
+        self.carry_out(&plan)?;
+        Ok(plan)
+    }
+
+    fn carry_out(&mut self, plan: &Plan) -> Result<(), DaemonError> {
+        if plan.checkpoint == Checkpointing::Needed {
+            let checkpoint = self.shared.node().checkpoint();
+            self.state.set_checkpoint(&checkpoint)?;
+        }
+        for write in &plan.writes {
+            self.write(write)?;
+        }
+        for effect in &plan.effects {
+            if let Effect::ReleaseAnswer(token) = effect
+                && let Some(held) = self.held.remove(token)
+            {
+                // Too late or not, the addresses are enforced.
+                let _released = held.release();
+            }
+        }
+        self.shared.report().waiting = self.held.len();
+        Ok(())
+    }
+
+    /// Memory may be short for a moment; for longer the agent ends, and what is in force stays.
+    fn write(&mut self, write: &Write) -> Result<(), DaemonError> {
+        let mut tries = 0;
+        loop {
+            match self.datapath.apply(write) {
+                Ok(()) => return Ok(()),
+                Err(error) if tries == TRIES => return Err(error.into()),
+                Err(_) => tries += 1,
+            }
+            thread::sleep(Duration::from_millis(1 << tries));
+        }
+    }
+
+    /// Gives an endpoint its programs and hands it in. What stands in the way of one endpoint does
+    /// not stand in the way of the others.
+    fn add(&mut self, config: &EndpointConfig) -> Result<(), DaemonError> {
+        let about = format!("endpoint {}", config.name);
+        let interface = match interfaces::prepare(&mut self.netlink, config) {
+            Ok(interface) => interface,
+            Err(error) => {
+                self.shared.trouble(&about, chain(&error));
+                return Ok(());
+            }
+        };
+        let ifindex = interface.link.ifindex;
+        // From here on nothing passes that has no record.
+        self.datapath.attach(ifindex)?;
+        if let Err(error) = interfaces::connect(&mut self.netlink, config, ifindex) {
+            self.shared.trouble(&about, chain(&error));
+            return Ok(());
+        }
+        let endpoint = Endpoint {
+            name: config.name.clone(),
+            labels: config.labels.clone(),
+            addresses: interface.addresses,
+            link: interface.link,
+        };
+        self.take(Event::EndpointAdded(endpoint))?;
+        Ok(())
+    }
+
+    /// Takes the programs off devices that are no endpoint's any more.
+    fn release_strangers(&mut self) -> Result<(), DaemonError> {
+        let own: BTreeSet<u32> = {
+            let node = self.shared.node();
+            let members = node.endpoints();
+            members.map(|member| member.endpoint.link.ifindex).collect()
+        };
+        for ifindex in self.datapath.attached()? {
+            if !own.contains(&ifindex) {
+                self.datapath.detach(ifindex)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, held: Held) -> Result<(), DaemonError> {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        let answer = held.answer();
+        let event = Event::DnsAnswer(DnsAnswer {
+            token,
+            client: answer.query.client.ip(),
+            name: answer.query.name.clone(),
+            addresses: answer.addresses.to_vec(),
+            ttl: answer.ttl,
+        });
+        self.held.insert(token, held);
+        match self.take(event) {
+            Err(DaemonError::Node(error)) => {
+                self.held.remove(&token);
+                self.shared.trouble("dns", chain(&error));
+                Ok(())
+            }
+            taken => taken.map(drop),
+        }
+    }
+
+    /// Puts the folder's policies in force, as far as they are good.
+    fn read_policies(&mut self) -> Result<(), DaemonError> {
+        let started = Instant::now();
+        let about = format!("policies {}", self.shared.config.policies.display());
+        let texts = match policies::read(&self.shared.config.policies) {
+            Ok(texts) => texts,
+            Err(error) => {
+                let what = format!("{}; what was in force stays", chain(&error));
+                self.shared.trouble(&about, what);
+                return Ok(());
+            }
+        };
+        let files = self.shared.files().clone();
+        let next = files.with(texts);
+        for (_, reasons) in next.newly_refused(&files) {
+            log(format_args!("{reasons}"));
+        }
+        if next.is_same(&files) {
+            self.shared.well(&about);
+            self.shared.set_files(next);
+            return Ok(());
+        }
+        let event = Event::Policies(next.policies());
+        let plan = match self.shared.node_mut().handle(event, time::now()) {
+            Ok(plan) => plan,
+            Err(error) => {
+                let what = format!("{}; what was in force stays", chain(&error));
+                self.shared.trouble(&about, what);
+                return Ok(());
+            }
+        };
+        self.state.set_policies(&next.accepted())?;
+        self.shared.set_files(next);
+        self.carry_out(&plan)?;
+        self.shared.well(&about);
+        let revision = self.shared.node().revision();
+        let mut report = self.shared.report();
+        report.last_change_writes = plan.map_writes();
+        report.last_change = started.elapsed();
+        log(format_args!(
+            "policy revision {revision} in force: {} map writes, {:.1} ms",
+            plan.map_writes(),
+            started.elapsed().as_secs_f64() * 1e3
+        ));
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), DaemonError> {
+        self.check_interfaces()?;
+        let hosts = host_addresses(&self.shared.config, &mut self.netlink)?;
+        if *self.shared.node().hosts() != hosts {
+            self.take(Event::HostAddresses(hosts))?;
+        }
+        self.shared
+            .flows
+            .note_lost(self.datapath.maps().counters.lost_events()?);
+        let due = self.shared.node().next_expiry();
+        let due = due.is_some_and(|due| due <= time::now());
+        if !due
+            && self
+                .counted
+                .is_some_and(|counted| counted.elapsed() < COUNT)
+        {
+            return Ok(());
+        }
+        let connections = self.datapath.connections()?;
+        self.counted = Some(Instant::now());
+        self.shared.report().connections = connections.len();
+        let live = connections.iter().filter_map(live).collect();
+        self.take(Event::Tick { live })?;
+        Ok(())
+    }
+
+    /// Lets endpoints go whose interface has gone, with their namespace or without it.
+    fn check_interfaces(&mut self) -> Result<(), DaemonError> {
+        let devices = self.netlink.devices()?;
+        let present: BTreeSet<u32> = devices.iter().map(|device| device.ifindex).collect();
+        let gone: Vec<(Arc<str>, u32)> = {
+            let node = self.shared.node();
+            let members = node.endpoints();
+            members
+                .filter(|member| !present.contains(&member.endpoint.link.ifindex))
+                .map(|member| (member.endpoint.name.clone(), member.endpoint.link.ifindex))
+                .collect()
+        };
+        for (name, ifindex) in gone {
+            let about = format!("endpoint {name}");
+            self.shared
+                .trouble(&about, "its interface has gone, and so has it".into());
+            self.take(Event::EndpointRemoved(name))?;
+            self.datapath.detach(ifindex)?;
+        }
+        Ok(())
+    }
+}
+
+/// Who keeps an address alive: the endpoint that has a connection to it.
+fn live(connection: &Connection) -> Option<(IpAddr, IpAddr)> {
+    let over = connection.protocol == Protocol::TCP && connection.is_closing();
+    (!over).then(|| (connection.source.ip(), connection.destination.ip()))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,62 @@
+//! What ends the program early, and with which status.
+
+use std::error::Error as _;
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::client::ClientError;
+use crate::config::ConfigError;
+use crate::offline::OfflineError;
+use crate::print;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// The agent could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The description of the node is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The agent ended.
+    #[cfg(feature = "kernel")]
+    #[error(transparent)]
+    Daemon(#[from] crate::daemon::DaemonError),
+    /// This program was built without what the agent needs.
+    #[cfg(not(feature = "kernel"))]
+    #[error("this build has no agent: it was built without the feature `kernel`")]
+    NoKernel,
+    /// There is no answer from files.
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
+}
+
+impl Error {
+    /// Says what is wrong, once, and how the program ends.
+    pub(crate) fn report(&self) -> ExitCode {
+        let mut text = format!("error: {self}");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        print::complaint(&text);
+        ExitCode::from(self.status())
+    }
+
+    /// 1: the answer is no. 2: what was given is wrong. 3: it is our fault, or the machine's.
+    fn status(&self) -> u8 {
+        match self {
+            Self::Offline(OfflineError::Expectation { .. }) => 1,
+            Self::Config(_) | Self::Offline(_) => 2,
+            Self::Client(ClientError::Connect { .. } | ClientError::Refused(_)) => 2,
+            Self::Client(_) => 3,
+            #[cfg(feature = "kernel")]
+            Self::Daemon(error) => error.status(),
+            #[cfg(not(feature = "kernel"))]
+            Self::NoKernel => 2,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the command line and the agent say to each other: one JSON value a line.
+//!
+//! The client sends one [`Request`]; the agent answers with [`Reply`] lines and closes.
+
+use std::net::IpAddr;
+
+use palisade_abi::Mode;
+use serde::{Deserialize, Serialize};
+
+/// A question to the agent.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "request", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// The endpoints: [`EndpointRow`].
+    Endpoints,
+    /// What is remembered of names: [`NameRow`].
+    FqdnCache,
+    /// The identities: [`IdentityRow`].
+    Identities,
+    /// Flows: [`FlowRow`] one by one.
+    Observe {
+        /// How many of the past ones.
+        last: usize,
+        /// Whether to go on with those to come.
+        follow: bool,
+    },
+    /// The policies in force: [`PolicyReport`].
+    Policies,
+    /// How the agent is: [`Status`].
+    Status,
+}
+
+/// A line of the answer.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reply {
+    /// What was asked for; one of several for [`Request::Observe`].
+    Value(serde_json::Value),
+    /// Why there is no answer.
+    Error(String),
+}
+
+/// How the agent is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Status {
+    pub(crate) version: String,
+    pub(crate) node: String,
+    pub(crate) up_seconds: u64,
+    pub(crate) mode: Mode,
+    pub(crate) policy: PolicyStatus,
+    pub(crate) endpoints: EndpointStatus,
+    pub(crate) datapath: DatapathStatus,
+    pub(crate) maps: Vec<MapStatus>,
+    pub(crate) dns: DnsStatus,
+    pub(crate) events: EventStatus,
+    pub(crate) trouble: Vec<String>,
+}
+
+/// The policies, in short.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct PolicyStatus {
+    pub(crate) revision: u64,
+    pub(crate) files: usize,
+    pub(crate) rules: usize,
+    pub(crate) last_change_writes: usize,
+    pub(crate) last_change_microseconds: u64,
+}
+
+/// The endpoints, in short.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct EndpointStatus {
+    pub(crate) in_force: usize,
+    pub(crate) configured: usize,
+}
+
+/// How the programs are attached.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct DatapathStatus {
+    pub(crate) kernel: String,
+    pub(crate) attached: String,
+    pub(crate) pinned: String,
+    pub(crate) found: String,
+}
+
+/// How full a map is.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct MapStatus {
+    pub(crate) name: String,
+    pub(crate) used: usize,
+    pub(crate) size: usize,
+}
+
+/// The DNS proxy, in short.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct DnsStatus {
+    pub(crate) port: Option<u16>,
+    pub(crate) names: usize,
+    pub(crate) addresses: usize,
+    pub(crate) waiting: usize,
+}
+
+/// The event ring, in short.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct EventStatus {
+    pub(crate) seen: u64,
+    pub(crate) lost: u64,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct EndpointRow {
+    pub(crate) id: u16,
+    pub(crate) name: String,
+    pub(crate) identity: u32,
+    pub(crate) labels: Vec<String>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) interface: String,
+}
+
+/// An identity.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct IdentityRow {
+    pub(crate) identity: u32,
+    pub(crate) labels: Vec<String>,
+}
+
+/// The policies in force.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct PolicyReport {
+    pub(crate) revision: u64,
+    pub(crate) policies: Vec<PolicyRow>,
+    pub(crate) refused: Vec<RefusedFile>,
+}
+
+/// A policy in force.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct PolicyRow {
+    pub(crate) resource: String,
+    pub(crate) location: String,
+    pub(crate) rules: usize,
+}
+
+/// A file whose present content is not in force.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct RefusedFile {
+    pub(crate) file: String,
+    pub(crate) reasons: String,
+}
+
+/// An address of a name.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct NameRow {
+    /// Who asked for it.
+    pub(crate) endpoint: String,
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+    pub(crate) identity: Option<u32>,
+    /// Seconds until its time is over; 0 if only live connections keep it.
+    pub(crate) remaining_seconds: u64,
+}
+
+/// A flow, as people and as programs read it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct FlowRow {
+    pub(crate) text: String,
+    pub(crate) flow: serde_json::Value,
+}
