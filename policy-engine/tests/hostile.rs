@@ -64,9 +64,13 @@ fn long_documents_take_time_in_proportion() {
 }
 
 fn time(text: &str) -> Duration {
-    let start = Instant::now();
-    read(text);
-    start.elapsed()
+    // The least of three: another process may take the processor at any time.
+    let once = || {
+        let start = Instant::now();
+        read(text);
+        start.elapsed()
+    };
+    once().min(once()).min(once())
 }
 
 fn read(text: &str) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::Cause;
-use super::reader::{Field, Fields, Reader};
+use super::reader::{EmptyFields, Field, Fields, Reader};
 use super::scope::Scope;
 use super::{cilium, kubernetes};
 use crate::options::Level;
@@ -18,6 +18,13 @@ pub(super) fn read<'a>(
     location: &Location,
 ) -> Option<Policy> {
     let kind = kind(reader, root)?;
+    reader.set_empty_fields(match (kind, reader.options.level) {
+        (Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy, Level::Cluster) => {
+            EmptyFields::Refused
+        }
+        // To a Kubernetes policy everybody is what an empty list says, too.
+        (Kind::NetworkPolicy, Level::Cluster) | (_, Level::Agent) => EmptyFields::Absent,
+    });
     let fields = reader.fields(root, &DOCUMENT)?;
     check_version(reader, &fields, kind);
     let scope = scope(reader, &fields, kind)?;

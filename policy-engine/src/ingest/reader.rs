@@ -11,8 +11,18 @@ use crate::yaml::{Entry, Fault, FaultKind, Meaning, Node, Span, Value};
 pub(super) struct Reader<'a> {
     pub(super) options: &'a Options,
     file: Arc<str>,
+    empty_fields: EmptyFields,
     path: FieldPath,
     errors: Vec<Error>,
+}
+
+/// What becomes of a field without a value.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum EmptyFields {
+    /// It counts as absent.
+    Absent,
+    /// It is refused: a list of peers that lost its items would let everybody in.
+    Refused,
 }
 
 /// A field that a mapping may have.
@@ -47,9 +57,15 @@ impl<'a> Reader<'a> {
         Self {
             options,
             file: Arc::clone(file),
+            empty_fields: EmptyFields::Absent,
             path: FieldPath::default(),
             errors: Vec::new(),
         }
+    }
+
+    /// Says what becomes of fields without a value from here on.
+    pub(super) const fn set_empty_fields(&mut self, empty_fields: EmptyFields) {
+        self.empty_fields = empty_fields;
     }
 
     /// Everything that is wrong, in the order of the file.
@@ -139,8 +155,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The fields of a mapping; refuses those that it may not have.
-    ///
-    /// A field without a value is as good as absent to the agent; the cluster refuses it.
     pub(super) fn fields(&mut self, node: &'a Node, known: &[Field]) -> Option<Fields<'a>> {
         let mut kept = Vec::new();
         for entry in self.entries(node)? {
@@ -240,7 +254,7 @@ impl<'a> Reader<'a> {
     }
 
     fn refuse_null(&mut self, entry: &Entry) {
-        if self.options.level == Level::Cluster {
+        if self.empty_fields == EmptyFields::Refused {
             self.refuse(
                 entry.key_span,
                 Cause::WrongType {
