@@ -605,7 +605,7 @@ fn cut(frame: Vec<u8>, by: usize) -> Vec<u8> {
     } else {
         (18, ip - 40)
     };
-    frame[place..place + 2].copy_from_slice(&(length as u16).to_be_bytes());
+    frame[place..place + 2].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
     frame
 }
 

@@ -31,6 +31,14 @@ pub enum Error {
         /// What it must be.
         expected: u32,
     },
+    /// A map was given under another name; the programs find theirs by name.
+    #[error("map {map} is named {found}")]
+    Name {
+        /// The map.
+        map: Map,
+        /// Its name.
+        found: String,
+    },
     /// The map could not be mapped into this process.
     #[error("map {map} could not be mapped")]
     Mapping {

@@ -74,11 +74,11 @@ impl Maps {
 
     /// As [`Maps::create`], with some maps of the caller's own in place of new ones.
     ///
-    /// A map must have the key, value and entry sizes of the one it replaces; a hash may be any kind
-    /// of hash.
+    /// A map must have the name, key size and value size of the one it replaces; a hash may be any
+    /// kind of hash and hold any number of entries.
     ///
     /// # Errors
-    /// [`Error::Shape`], [`Error::Create`] or [`Error::Mapping`].
+    /// [`Error::Name`], [`Error::Shape`], [`Error::Create`] or [`Error::Mapping`].
     pub fn create_with(sizes: TableSizes, own: BTreeMap<Map, OwnedFd>) -> Result<Self, Error> {
         let mut fds = own;
         for (map, fd) in &fds {
@@ -206,6 +206,13 @@ fn check(
         map,
         source: std::io::ErrorKind::InvalidInput.into(),
     })?;
+    let name = info.name().unwrap_or_default();
+    if name != map.name() {
+        return Err(Error::Name {
+            map,
+            found: name.into(),
+        });
+    }
     let Shape {
         kind,
         key_size,
