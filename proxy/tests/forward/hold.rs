@@ -12,8 +12,8 @@ use palisade_fqdn::wire::{Rcode, RecordType};
 use palisade_proxy::{Held, OnLate, Outcome, Released};
 
 use crate::lab::{
-    A, Client, Lab, NOERROR, SERVFAIL, Server, Told, answer, ask_tcp, bare_answer, code, connect,
-    forward, query, wait,
+    A, Client, Lab, NOERROR, PATIENCE, SERVFAIL, Server, Told, answer, ask_tcp, bare_answer, code,
+    connect, forward, query, wait,
 };
 
 #[test]
@@ -186,7 +186,7 @@ fn without_the_gate_some_clients_meet_a_shut_door() {
         let addresses = held.answer().addresses.to_vec();
         held.release();
         thread::spawn(move || {
-            thread::sleep(Duration::from_millis(30));
+            thread::sleep(Duration::from_secs(1));
             doors.enforced.lock().unwrap().extend(addresses);
         });
     });
@@ -228,22 +228,22 @@ fn meet(on_answer: impl Fn(&Arc<Doors>, Held) + Send + Sync + 'static) -> usize 
     let mut config = forward(server.address);
     config.limits.in_flight_per_client = 1000;
     config.timing.hold = Duration::from_secs(10);
+    config.timing.upstream = Duration::from_millis(500);
     let lab = Lab::new(config, move |held| on_answer(&gate, held));
     let shut = AtomicUsize::new(0);
     thread::scope(|scope| {
         for thread in 0..50_u8 {
             let (address, doors, shut) = (lab.address(), &doors, &shut);
             scope.spawn(move || {
-                let clients: Vec<Client> = (0..20)
-                    .map(|_| Client::new(Ipv4Addr::LOCALHOST, address))
-                    .collect();
-                for (client, n) in clients.iter().zip(0_u8..) {
+                let asked = (0..20).map(|n| {
+                    let client = Client::new(Ipv4Addr::LOCALHOST, address);
                     let label = char::from(b'A' + (thread + n) % 50);
-                    client.send(&query(n.into(), &format!("{label}.example.com"), A));
-                }
-                for client in &clients {
-                    let reply = client.receive();
-                    assert_eq!(code(&reply), NOERROR);
+                    let message = query(n.into(), &format!("{label}.example.com"), A);
+                    client.send(&message);
+                    (client, message)
+                });
+                for (client, message) in asked.collect::<Vec<_>>() {
+                    let reply = insist(&client, &message);
                     let last = *reply.last().unwrap();
                     if !doors.connect(Ipv4Addr::new(127, 1, 0, last), port) {
                         shut.fetch_add(1, Ordering::Relaxed);
@@ -252,8 +252,28 @@ fn meet(on_answer: impl Fn(&Arc<Doors>, Held) + Send + Sync + 'static) -> usize 
             });
         }
     });
-    assert_eq!(lab.proxy.stats().released, 1000);
+    assert!(lab.proxy.stats().released >= 1000);
     shut.into_inner()
+}
+
+/// Waits for the answer to what was sent, and asks again as a stub does: a socket's buffer, the
+/// proxy's or the server's, may be too small for 1,000 queries at once.
+fn insist(client: &Client, message: &[u8]) -> Vec<u8> {
+    client
+        .0
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut buffer = [0; 512];
+    while Instant::now() < deadline {
+        if let Ok(len) = client.0.recv(&mut buffer)
+            && code(&buffer) == NOERROR
+        {
+            return buffer[..len].to_vec();
+        }
+        client.send(message);
+    }
+    panic!("no answer in {PATIENCE:?}");
 }
 
 #[test]

@@ -143,14 +143,14 @@ fn a_client_that_dawdles_is_cut_off_even_in_the_middle_of_a_message() {
     let lab = Lab::new(config, drop);
     let mut stream = connect(lab.address());
     // Byte by byte, each well within the limit, the message as a whole beyond it.
-    let cut = query(1, "a.example.com", A).into_iter().any(|byte| {
-        thread::sleep(Duration::from_millis(50));
-        stream
-            .write_all(&[0])
-            .and_then(|()| stream.write_all(&[byte]))
-            .is_err()
+    let message = query(1, "a.example.com", A);
+    let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+    let cut = length.into_iter().chain(message).any(|byte| {
+        thread::sleep(Duration::from_millis(20));
+        stream.write_all(&[byte]).is_err()
     });
-    assert!(cut || stream.read(&mut [0; 1]).map_or(true, |read| read == 0));
+    assert!(cut || matches!(stream.read(&mut [0; 1]), Ok(0) | Err(_)));
+    assert_eq!(lab.proxy.stats().asked, 0);
     crate::lab::wait("the connection is given up", || {
         lab.proxy.stats().connections == 0
     });
