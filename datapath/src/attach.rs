@@ -289,8 +289,11 @@ fn attach_filter(side: Side, programs: &Programs, ifindex: u32) -> Result<(), Er
     };
     let mut hook = filter(program.as_fd(), ifindex, side)
         .ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-    // The qdisc may be there already, from the other side or from someone else.
+    // The qdisc may be there already, from the other side or from someone else; libbpf would say so
+    // on standard error.
+    let print = libbpf_rs::set_print(None);
     drop(hook.create());
+    libbpf_rs::set_print(print);
     match hook.attach() {
         Ok(_) => Ok(()),
         Err(error) => Err(failed(io::Error::other(error.to_string()))),

@@ -12,6 +12,7 @@
     reason = "test support, shared by several test binaries"
 )]
 
+pub mod node;
 pub mod tables;
 
 use std::collections::BTreeMap;

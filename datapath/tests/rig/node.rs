@@ -1,0 +1,204 @@
+//! A node with two pods and a host beyond it, in namespaces of their own, with real traffic.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use palisade_abi::{
+    DropReason, EVENT_DROP, EndpointId, EndpointRecord, Identity, IpcacheEntry, Mode, Prefix,
+    RawEvent, Table, Write,
+};
+use palisade_datapath::netlink::{Netlink, Route, Veth, set_sysctl};
+use palisade_datapath::{Config, Datapath, Events, Hook, route};
+use palisade_testkit::{BpfFs, Namespace, link};
+
+use super::{DB, DB_IDENTITY, Family, Rule, SITE_IDENTITY, SIZES, WEB, WEB_IDENTITY, compile};
+
+pub struct Node {
+    pub datapath: Datapath,
+    pub events: Events,
+    pub config: Config,
+    pub host: Namespace,
+    pub web: Pod,
+    pub db: Pod,
+    pub site: Namespace,
+    _bpffs: BpfFs,
+}
+
+pub struct Pod {
+    pub namespace: Namespace,
+    pub ifindex: u32,
+    pub record: EndpointRecord,
+}
+
+impl Node {
+    pub fn new(hook: Hook, redirect_peer: bool) -> Self {
+        let bpffs = BpfFs::mount().expect("these tests need root");
+        let host = Namespace::new("node").unwrap();
+        let site = Namespace::new("site").unwrap();
+        host.forward().unwrap();
+        let addresses = |host: bool| match host {
+            true => &["192.0.2.1/24", "2001:db8::1/64"][..],
+            false => &["192.0.2.7/24", "2001:db8::7/64"][..],
+        };
+        let near = link::End {
+            namespace: &host,
+            name: "uplink",
+            addresses: addresses(true),
+        };
+        let far = link::End {
+            namespace: &site,
+            name: "eth0",
+            addresses: addresses(false),
+        };
+        link::pair(&near, &far).unwrap();
+        site.ip("route add 10.0.0.0/24 via 192.0.2.1").unwrap();
+        site.ip("route add fd00::/64 via 2001:db8::1").unwrap();
+        let web = pod(&host, "web", WEB, WEB_IDENTITY);
+        let db = pod(&host, "db", DB, DB_IDENTITY);
+        let mut config = Config::new(bpffs.path().join("palisade"), SIZES, Mode::Enforce);
+        config.hook = hook;
+        config.programs.redirect_peer = u32::from(redirect_peer);
+        let datapath = host.run(|| {
+            let mut datapath = Datapath::open(&config).unwrap_or_else(|error| panic!("{error}"));
+            datapath.apply_all(&records(&web, &db)).unwrap();
+            for pod in [&web, &db] {
+                datapath.attach(pod.ifindex).unwrap();
+            }
+            route::add(&mut Netlink::open().unwrap()).unwrap();
+            datapath
+        });
+        let datapath = datapath.unwrap();
+        Self {
+            events: datapath.events().unwrap(),
+            datapath,
+            config,
+            host,
+            web,
+            db,
+            site,
+            _bpffs: bpffs,
+        }
+    }
+
+    pub fn rules(&mut self, rules: &[Rule]) {
+        let identities = [WEB_IDENTITY, DB_IDENTITY, SITE_IDENTITY, Identity::HOST];
+        let writes = compile(rules, &identities);
+        self.datapath.apply_all(&writes).unwrap();
+    }
+
+    /// Waits for a drop with this cookie, towards this address.
+    pub fn expect_drop(&mut self, to: SocketAddr, reason: DropReason, cookie: u32) -> RawEvent {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut seen = Vec::new();
+        while Instant::now() < deadline {
+            for event in self.events.poll(Duration::from_millis(50)).unwrap() {
+                let matches = event.kind == EVENT_DROP
+                    && event.reason == reason as u8
+                    && event.verdict.cookie == cookie
+                    && event.destination == to.ip().into()
+                    && event.destination_port.get() == to.port();
+                if matches {
+                    return event;
+                }
+                seen.push(event);
+            }
+        }
+        panic!("no drop of {to} for {reason} by {cookie} among {seen:#?}");
+    }
+
+    /// What an agent that was killed does on its next start.
+    pub fn restart(&mut self) {
+        let config = &self.config;
+        let datapath = self.host.run(|| Datapath::open(config)).unwrap();
+        self.datapath = datapath.unwrap_or_else(|error| panic!("{error}"));
+        self.events = self.datapath.events().unwrap();
+    }
+}
+
+fn pod(host: &Namespace, name: &str, id: EndpointId, identity: Identity) -> Pod {
+    let namespace = Namespace::new(name).unwrap();
+    let addresses: [IpAddr; 2] = Family::BOTH.map(|family| match id {
+        WEB => family.web(),
+        _ => family.db(),
+    });
+    let (ifindex, node_mac) = host
+        .run(|| outer_end(name, &namespace, &addresses))
+        .unwrap();
+    let mac = namespace.run(|| inner_end(&addresses)).unwrap();
+    let record = EndpointRecord {
+        ifindex,
+        identity: identity.get(),
+        id: id.get(),
+        mac,
+        node_mac,
+        pad: [0; 2],
+    };
+    Pod {
+        namespace,
+        ifindex,
+        record,
+    }
+}
+
+fn outer_end(name: &str, pod: &Namespace, addresses: &[IpAddr]) -> (u32, [u8; 6]) {
+    let mut netlink = Netlink::open().unwrap();
+    let veth = Veth {
+        name,
+        peer: "eth0",
+        peer_namespace: pod.as_fd(),
+        mtu: None,
+    };
+    assert!(netlink.add_veth(&veth).unwrap());
+    assert!(!netlink.add_veth(&veth).unwrap(), "the second time");
+    let device = netlink.device(name).unwrap().unwrap();
+    netlink.set_up(device.ifindex).unwrap();
+    for address in addresses {
+        let route = Route::on_link(Prefix::exact(*address), device.ifindex);
+        netlink.set_route(&route).unwrap();
+        netlink.set_route(&route).unwrap();
+    }
+    (device.ifindex, device.mac)
+}
+
+fn inner_end(addresses: &[IpAddr]) -> [u8; 6] {
+    let mut netlink = Netlink::open().unwrap();
+    set_sysctl("ipv6/conf/eth0/accept_dad", "0").unwrap();
+    let device = netlink.device("eth0").unwrap().unwrap();
+    netlink.set_up(device.ifindex).unwrap();
+    for address in addresses {
+        let length = Prefix::exact(*address).length();
+        netlink
+            .add_address(device.ifindex, *address, length)
+            .unwrap();
+        let everything: IpAddr = if address.is_ipv4() {
+            [0, 0, 0, 0].into()
+        } else {
+            [0_u16; 8].into()
+        };
+        let default = Prefix::new(everything, 0).unwrap();
+        netlink
+            .set_route(&Route::on_link(default, device.ifindex))
+            .unwrap();
+    }
+    device.mac
+}
+
+fn records(web: &Pod, db: &Pod) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for family in Family::BOTH {
+        let site = Prefix::exact(family.site());
+        let node: IpAddr = match family {
+            Family::V4 => [192, 0, 2, 1].into(),
+            Family::V6 => "2001:db8::1".parse().unwrap(),
+        };
+        writes.extend([
+            Write::Endpoint(family.web().into(), Some(web.record)),
+            Write::Endpoint(family.db().into(), Some(db.record)),
+            Write::Ipcache(site, Some(IpcacheEntry::new(SITE_IDENTITY))),
+            Write::Ipcache(Prefix::exact(node), Some(IpcacheEntry::new(Identity::HOST))),
+        ]);
+    }
+    writes.push(Write::Generation);
+    writes
+}
