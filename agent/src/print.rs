@@ -201,6 +201,7 @@ pub(crate) fn number(number: u64) -> String {
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
+        0 if span.is_zero() => "0 s".into(),
         0 if span.subsec_millis() == 0 => format!("{} µs", span.subsec_micros()),
         0 => format!(
             "{}.{} ms",

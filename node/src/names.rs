@@ -61,6 +61,11 @@ impl Names {
         lookups.map(|lookup| lookup.endpoint).collect()
     }
 
+    /// When something may be over.
+    pub(crate) fn next_expiry(&self) -> Option<Duration> {
+        self.cache.next_expiry()
+    }
+
     /// The names that an address is known for.
     pub(crate) fn of(&self, address: IpAddr) -> impl Iterator<Item = &DnsName> {
         self.cache.names_of(address)

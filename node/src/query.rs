@@ -1,6 +1,6 @@
 //! What a node knows, for whoever asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +99,11 @@ impl Node {
         &self.policies
     }
 
+    /// The node's own addresses.
+    pub fn hosts(&self) -> &BTreeSet<IpAddr> {
+        &self.hosts
+    }
+
     /// Where the proxies listen.
     pub fn proxy(&self) -> ProxyPorts {
         self.proxy
@@ -146,9 +151,15 @@ impl Node {
         })
     }
 
-    /// A name that an address is known for.
-    pub fn name_of(&self, address: IpAddr) -> Option<&DnsName> {
-        self.names.of(address.to_canonical()).next()
+    /// The names that an address is known for.
+    pub fn names_of(&self, address: IpAddr) -> impl Iterator<Item = &DnsName> {
+        self.names.of(address.to_canonical())
+    }
+
+    /// When [`Event::Tick`](crate::Event::Tick) may have something to do; a time that is past while
+    /// addresses wait for the end of their connections.
+    pub fn next_expiry(&self) -> Option<Duration> {
+        self.names.next_expiry()
     }
 
     /// Where the rule of a verdict stands.

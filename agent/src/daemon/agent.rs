@@ -125,7 +125,10 @@ impl Agent {
                 let _released = held.release();
             }
         }
-        self.shared.report().waiting = self.held.len();
+        let revision = self.shared.node().revision();
+        let mut report = self.shared.report();
+        report.revision = revision;
+        report.waiting = self.held.len();
         Ok(())
     }
 
@@ -242,12 +245,12 @@ impl Agent {
         self.shared.set_files(next);
         self.carry_out(&plan)?;
         self.shared.well(&about);
-        let revision = self.shared.node().revision();
         let mut report = self.shared.report();
         report.last_change_writes = plan.map_writes();
         report.last_change = started.elapsed();
         log(format_args!(
-            "policy revision {revision} in force: {} map writes, {:.1} ms",
+            "policy revision {} in force: {} map writes, {:.1} ms",
+            report.revision,
             plan.map_writes(),
             started.elapsed().as_secs_f64() * 1e3
         ));

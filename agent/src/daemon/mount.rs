@@ -28,7 +28,14 @@ pub(super) fn ensure(path: &Path) -> Result<(), DaemonError> {
 /// Unmounts what [`ensure`] mounted, once it is empty. What others mounted stays.
 pub(super) fn release(path: &Path) -> Result<(), DaemonError> {
     let is_root = path.parent().is_some_and(|parent| !is_bpf(parent));
-    let is_empty = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    // The kernel puts two listings of its own into every BPF file system.
+    let own = |entry: &io::Result<fs::DirEntry>| {
+        entry.as_ref().is_ok_and(|entry| {
+            let name = entry.file_name();
+            name == "maps.debug" || name == "progs.debug"
+        })
+    };
+    let is_empty = fs::read_dir(path).is_ok_and(|mut entries| entries.all(|entry| own(&entry)));
     if !is_bpf(path) || !is_root || !is_empty {
         return Ok(());
     }

@@ -30,6 +30,8 @@ pub(super) struct Shared {
 #[derive(Clone, Debug)]
 pub(super) struct Report {
     pub(super) datapath: DatapathStatus,
+    /// The revision whose writes are done, which the node's own is ahead of for a moment.
+    pub(super) revision: u64,
     pub(super) connections: usize,
     pub(super) waiting: usize,
     pub(super) last_change_writes: usize,
@@ -61,6 +63,7 @@ impl Shared {
             files: RwLock::new(files),
             report: Mutex::new(Report {
                 datapath,
+                revision: 0,
                 connections: 0,
                 waiting: 0,
                 last_change_writes: 0,
@@ -132,7 +135,7 @@ impl Shared {
             up_seconds: self.started.elapsed().as_secs(),
             mode: self.config.mode,
             policy: PolicyStatus {
-                revision: node.revision(),
+                revision: report.revision,
                 files: files.len(),
                 rules: node
                     .policies()
@@ -199,11 +202,12 @@ impl Shared {
     }
 
     pub(super) fn policy_report(&self) -> PolicyReport {
+        let revision = self.report().revision;
         let files = self.files();
         let node = self.node();
         let policies = node.policies().iter();
         PolicyReport {
-            revision: node.revision(),
+            revision,
             policies: policies
                 .map(|policy| PolicyRow {
                     resource: policy.resource.to_string(),
