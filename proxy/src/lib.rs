@@ -84,12 +84,15 @@
 //! # Threads
 //!
 //! - `dns-udp` serves all UDP queries. It waits for events only: listeners, sockets towards servers,
-//!   deadlines. It calls [`Policy::decide`], [`Policy::answer`] and [`Policy::observe`], which
-//!   therefore must not wait.
+//!   deadlines.
 //! - `dns-tcp` accepts connections; each gets a thread, which serves its queries one by one.
+//! - All of them call the [`Policy`]; since the first one does, it must never wait.
 //! - An answer that waits is nobody's thread: [`Held`] is a value that the embedder keeps and
 //!   releases from wherever it learns that the addresses are enforced. The reply leaves from that
 //!   very thread. Any number of answers can wait without stalling another one.
+//!
+//! The threads stay in the network namespace of the thread that calls [`Proxy::start`]. Releasing an
+//! answer opens no socket, so that it may happen in any other.
 //!
 //! # Bounds
 //!
@@ -101,6 +104,9 @@
 //!
 //! What is no query, queries above 4 KiB, zone transfers (their names are judged by no rule), and
 //! answers that do not repeat the id and the question byte for byte or come from somewhere else.
+//!
+//! What is passed on but not held: addresses that the question does not lead to, hints in other
+//! record types, and the additional section. A client that uses them meets whatever is enforced.
 #![forbid(unsafe_code)]
 
 mod asked;

@@ -28,8 +28,8 @@ mod transparent {
     use palisade_testkit::{Namespace, link};
 
     use crate::lab::{
-        A, Client, IDENTITY, NOERROR, PATIENCE, REFUSED, Recorder, Seen, Server, Told, answer,
-        ask_tcp, code, long_answer, query, read_message, write_message,
+        A, Client, IDENTITY, NOERROR, PATIENCE, REFUSED, Recorder, SERVFAIL, Seen, Server, Told,
+        answer, ask_tcp, code, long_answer, query, read_message, write_message,
     };
 
     const CLIENT: [&str; 2] = ["10.0.0.2", "fd00:a::2"];
@@ -103,6 +103,45 @@ mod transparent {
             );
         }
         assert_eq!(stage.proxy.stats().unsent, 0);
+    }
+
+    #[test]
+    fn whoever_asks_many_servers_gets_a_quarter_of_the_sockets() {
+        let mut config = Config::transparent();
+        config.limits.upstream_sockets = 8;
+        let stage = Stage::with(config);
+        let servers: Vec<String> = (100..110).map(|last| format!("10.1.0.{last}")).collect();
+        let listening = servers.iter().map(|address| {
+            stage
+                .server
+                .ip(&format!("address add {address}/24 dev eth0"))
+                .unwrap();
+            stage.serve(address, |query, _| {
+                if crate::lab::name(query).starts_with("never") {
+                    return vec![];
+                }
+                vec![answer(query, &[GOOD])]
+            })
+        });
+        let _listening: Vec<Server> = listening.collect();
+        // Idle sockets make room for others.
+        for round in 0..3 {
+            for server in &servers {
+                let (_, udp) = stage.connected(server);
+                assert_eq!(code(&udp.ask(&query(round, "www.example.com", A))), NOERROR);
+            }
+        }
+        // Those that wait for an answer do not, and two are the share of one identity.
+        let waiting: Vec<Client> = servers[..2].iter().map(|s| stage.connected(s).1).collect();
+        for client in &waiting {
+            client.send(&query(1, "never.example.com", A));
+        }
+        let (_, third) = stage.connected(&servers[2]);
+        assert_eq!(code(&third.ask(&query(1, "www.example.com", A))), SERVFAIL);
+        assert_eq!(stage.proxy.stats().overload, 1);
+        // A socket that waits still takes queries to its own server.
+        let (_, udp) = stage.connected(&servers[0]);
+        assert_eq!(code(&udp.ask(&query(1, "www.example.com", A))), NOERROR);
     }
 
     #[test]
@@ -192,6 +231,10 @@ mod transparent {
 
     impl Stage {
         fn new() -> Self {
+            Self::with(Config::transparent())
+        }
+
+        fn with(config: Config) -> Self {
             let [client, node, server] =
                 ["client", "node", "server"].map(|label| Namespace::new(label).unwrap());
             let end = |namespace, name, addresses| link::End {
@@ -212,7 +255,7 @@ mod transparent {
             client.ip("route add default via 10.0.0.1").unwrap();
             client.ip("-6 route add default via fd00:a::1").unwrap();
             route_by_mark(&node);
-            let (proxy, told, ends) = start(&node, Config::transparent());
+            let (proxy, told, ends) = start(&node, config);
             redirect(&node, proxy.port().get());
             Self {
                 client,
