@@ -65,7 +65,7 @@ fn all_clients_together_are_bounded_too() {
     let server = moody();
     let mut config = forward(server.address);
     config.limits.in_flight = 8;
-    config.timing.upstream = Duration::from_millis(300);
+    config.timing.upstream = Duration::from_secs(3);
     let lab = Lab::new(config, drop);
     let clients: Vec<Client> = (10..30)
         .map(|n| Client::new(Ipv4Addr::new(127, 0, 1, n), lab.address()))

@@ -263,7 +263,7 @@ fn a_timed_out_id_is_not_taken_for_a_later_query() {
         replies
     });
     let mut config = forward(server.address);
-    config.timing.upstream = Duration::from_millis(30);
+    config.timing.upstream = Duration::from_millis(500);
     let lab = Lab::new(config, |held| {
         held.release();
     });

@@ -113,7 +113,7 @@ fn a_silent_or_absent_server_makes_servfail_and_the_connection_stays() {
         }
     });
     let mut config = forward(server.address);
-    config.timing.upstream = Duration::from_millis(100);
+    config.timing.upstream = Duration::from_millis(500);
     let lab = Lab::new(config, drop);
     let mut stream = connect(lab.address());
     assert_eq!(
