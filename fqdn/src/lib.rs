@@ -4,6 +4,7 @@
 mod cache;
 mod filter;
 mod glob;
+mod label_hash;
 mod name;
 mod pattern;
 mod pattern_set;

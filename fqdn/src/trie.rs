@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use self::globs::Globs;
 use crate::glob;
+use crate::label_hash::LabelHash;
 use crate::name::DnsName;
 use crate::pattern::{Depth, MatchPattern};
 use crate::pattern_set::PatternId;
@@ -28,7 +29,7 @@ const ROOT: Index = 0;
 #[derive(Clone, Debug, Default)]
 struct Node {
     /// A label of these very bytes.
-    literals: HashMap<Box<[u8]>, Index>,
+    literals: HashMap<Box<[u8]>, Index, LabelHash>,
     /// Any label.
     star: Option<Index>,
     /// A label that a pattern with stars among other characters fits.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::Index;
 use crate::glob;
+use crate::label_hash::LabelHash;
 use crate::name::MAX_LABEL;
 
 /// Label patterns by their frame: what stands before the first star and after the last.
@@ -13,7 +14,7 @@ use crate::name::MAX_LABEL;
 /// what stands between their stars are tried one by one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Globs {
-    by_frame: HashMap<Box<[u8]>, Alike>,
+    by_frame: HashMap<Box<[u8]>, Alike, LabelHash>,
     /// The pairs of lengths, each with the number of frames that have it.
     lengths: Vec<(Lengths, usize)>,
 }

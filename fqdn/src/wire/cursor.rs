@@ -30,17 +30,17 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let offset = self.offset;
-        let taken = self.take(N)?.first_chunk().copied();
-        taken.ok_or(Error::Truncated { offset })
+        let rest = self.message.get(self.offset..);
+        let taken = rest.and_then(<[u8]>::first_chunk).copied();
+        let taken = taken.ok_or(Error::Truncated {
+            offset: self.offset,
+        })?;
+        self.offset += N;
+        Ok(taken)
     }
 
     pub(super) fn u16(&mut self) -> Result<u16, Error> {
         self.array().map(u16::from_be_bytes)
-    }
-
-    pub(super) fn u32(&mut self) -> Result<u32, Error> {
-        self.array().map(u32::from_be_bytes)
     }
 
     /// The labels of a name as far as they stand here, and the pointer that ends them, if any.
@@ -75,34 +75,26 @@ impl<'a> Cursor<'a> {
 
     /// Reads a name, following its pointers.
     pub(super) fn name(&mut self) -> Result<DnsName, Error> {
-        let start = self.offset;
+        let mut parts = Parts::new(*self);
         let mut name = Builder::new();
-        let mut part = *self;
-        let mut part_start = start;
-        let mut jumped = false;
-        loop {
-            match part.step()? {
-                Step::Label(label) => name
-                    .push(label)
-                    .ok_or(Error::NameTooLong { offset: start })?,
-                // Each part starts before the one that points to it, so this ends.
-                Step::Pointer(target) if target < part_start => {
-                    if !jumped {
-                        *self = part;
-                        jumped = true;
-                    }
-                    part_start = target;
-                    part = Self::new(self.message, target);
-                }
-                Step::Pointer(_) => return Err(Error::Pointer { offset: start }),
-                Step::Root => {
-                    if !jumped {
-                        *self = part;
-                    }
-                    return Ok(name.finish());
-                }
+        while let Some(label) = parts.next()? {
+            let offset = self.offset;
+            name.push(label).ok_or(Error::NameTooLong { offset })?;
+        }
+        *self = parts.end;
+        Ok(name.finish())
+    }
+
+    /// Whether the name that stands here is this one; looks no further than the first difference.
+    pub(super) fn name_is(self, name: &DnsName) -> Result<bool, Error> {
+        let mut parts = Parts::new(self);
+        for expected in name.labels() {
+            match parts.next()? {
+                Some(label) if label.eq_ignore_ascii_case(expected) => {}
+                _ => return Ok(false),
             }
         }
+        Ok(parts.next()?.is_none())
     }
 
     /// Reads a name that must not contain pointers.
@@ -116,6 +108,48 @@ impl<'a> Cursor<'a> {
                     .ok_or(Error::NameTooLong { offset: start })?,
                 Step::Pointer(_) => return Err(Error::Pointer { offset: start }),
                 Step::Root => return Ok(name.finish()),
+            }
+        }
+    }
+}
+
+/// The labels of a name over all its pointers.
+struct Parts<'a> {
+    start: usize,
+    part: Cursor<'a>,
+    part_start: usize,
+    /// Behind the name, where it stands.
+    end: Cursor<'a>,
+    jumped: bool,
+}
+
+impl<'a> Parts<'a> {
+    const fn new(cursor: Cursor<'a>) -> Self {
+        Self {
+            start: cursor.offset,
+            part: cursor,
+            part_start: cursor.offset,
+            end: cursor,
+            jumped: false,
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<&'a [u8]>, Error> {
+        loop {
+            let step = self.part.step()?;
+            if !self.jumped {
+                self.end = self.part;
+            }
+            match step {
+                Step::Label(label) => return Ok(Some(label)),
+                Step::Root => return Ok(None),
+                // Each part starts before the one that points to it, so this ends.
+                Step::Pointer(target) if target < self.part_start => {
+                    self.jumped = true;
+                    self.part_start = target;
+                    self.part.offset = target;
+                }
+                Step::Pointer(_) => return Err(Error::Pointer { offset: self.start }),
             }
         }
     }

@@ -50,6 +50,14 @@ impl<'a> Record<'a> {
         Cursor::new(self.message, self.offset).name()
     }
 
+    /// Whether the record is about this name, found out without building its own.
+    ///
+    /// # Errors
+    /// [`Error`] if the name cannot be read as far as it is the same.
+    pub fn is_about(&self, name: &DnsName) -> Result<bool, Error> {
+        Cursor::new(self.message, self.offset).name_is(name)
+    }
+
     /// The type of the record.
     pub const fn kind(&self) -> RecordType {
         self.kind
@@ -114,23 +122,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Whether the name is a pointer to where the only question stands, as nearly all servers
-    /// write it: the record need not be read to see whom it is about.
-    pub(super) fn names_the_question(&self) -> bool {
-        self.name_bytes().starts_with(&POINTER_TO_QUESTION)
-    }
-
-    fn name_bytes(&self) -> &'a [u8] {
-        self.message.get(self.offset..).unwrap_or_default()
-    }
-
     fn read(message: &'a [u8], offset: usize, section: Section) -> Result<(Self, usize), Error> {
         let mut cursor = Cursor::new(message, offset);
         cursor.skip_name()?;
-        let kind = RecordType(cursor.u16()?);
-        let class = cursor.u16()?;
-        let ttl = cursor.u32()?;
-        let length = cursor.u16()?;
+        let [k0, k1, c0, c1, t0, t1, t2, t3, l0, l1] = cursor.array()?;
+        let kind = RecordType(u16::from_be_bytes([k0, k1]));
+        let class = u16::from_be_bytes([c0, c1]);
+        let ttl = u32::from_be_bytes([t0, t1, t2, t3]);
+        let length = u16::from_be_bytes([l0, l1]);
         let data_offset = cursor.offset();
         let data = cursor.take(length.into())?;
         let record = Self {
@@ -198,7 +197,7 @@ pub struct Opt<'a> {
 
 impl<'a> Opt<'a> {
     pub(super) fn of(record: &Record<'a>) -> Result<Self, Error> {
-        if record.name_bytes().first() != Some(&0) {
+        if !record.is_about(&DnsName::root())? {
             let offset = record.offset;
             return Err(Error::RecordData { offset });
         }
@@ -229,6 +228,3 @@ impl<'a> Opt<'a> {
         self.options
     }
 }
-
-const POINTER_TO_QUESTION: [u8; 2] = [0xc0, 12];
-const _: () = assert!(Header::LENGTH == 12);

@@ -1,10 +1,9 @@
 //! What an answer says about the name that was asked for.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Error, Message, Record};
+use super::{Class, Error, Message, Record, RecordType};
 use crate::name::DnsName;
 
 /// The addresses of the name in question, and how long they hold.
@@ -30,89 +29,64 @@ impl Message<'_> {
     pub fn resolution(&self) -> Result<Resolution, Error> {
         let count = self.header().questions();
         let question = self.question().ok_or(Error::Questions { count })?;
-        let mut walk = Walk::new(question.name());
+        let mut found = Resolution::default();
+        let mut least = None;
+        let mut shorten = |ttl: Duration| least = Some(least.map_or(ttl, |least| ttl.min(least)));
+
         let links = self.links()?;
-        while let Some((target, ttl)) = links.get(walk.end()) {
-            if !walk.follow(target, *ttl) {
+        while found.aliases.len() < LONGEST_CHAIN {
+            let end = found.aliases.last().unwrap_or(question.name());
+            let Some((target, ttl)) = follow(&links, end)? else {
+                break;
+            };
+            if target == *question.name() || found.aliases.contains(&target) {
                 break;
             }
+            found.aliases.push(target);
+            shorten(ttl);
         }
-        for record in self.answers() {
-            walk.take(&record?)?;
-        }
-        Ok(walk.finish())
-    }
-
-    /// The aliases of the answer section by the name they stand for; the first of a name counts.
-    fn links(&self) -> Result<HashMap<DnsName, (DnsName, Duration)>, Error> {
-        let mut links = HashMap::new();
         for record in self.answers() {
             let record = record?;
-            if let Some(target) = record.alias()? {
-                links
-                    .entry(record.name()?)
-                    .or_insert((target, record.ttl()));
+            if let Some(address) = record.address()?
+                && leads_to(question.name(), &found.aliases, &record)?
+            {
+                found.addresses.push(address);
+                shorten(record.ttl());
             }
         }
-        Ok(links)
+        found.ttl = least.unwrap_or_default();
+        Ok(found)
+    }
+
+    /// The aliases of the answer section.
+    fn links(&self) -> Result<Vec<Record<'_>>, Error> {
+        let alias =
+            |record: &Record<'_>| record.kind() == RecordType::CNAME && record.class() == Class::IN;
+        let records = self.answers();
+        records
+            .filter(|record| record.as_ref().map_or(true, alias))
+            .collect()
     }
 }
 
-/// The way from a name to its addresses, as far as it is known.
-struct Walk<'a> {
-    name: &'a DnsName,
-    found: Resolution,
-    least: Option<Duration>,
+/// Where a name's first alias leads.
+fn follow(links: &[Record<'_>], name: &DnsName) -> Result<Option<(DnsName, Duration)>, Error> {
+    for record in links {
+        if record.is_about(name)? {
+            return Ok(record.alias()?.map(|target| (target, record.ttl())));
+        }
+    }
+    Ok(None)
 }
 
-impl<'a> Walk<'a> {
-    fn new(name: &'a DnsName) -> Self {
-        Self {
-            name,
-            found: Resolution::default(),
-            least: None,
+fn leads_to(name: &DnsName, aliases: &[DnsName], record: &Record<'_>) -> Result<bool, Error> {
+    // Most answers end in addresses of the last name.
+    for known in aliases.iter().rev().chain([name]) {
+        if record.is_about(known)? {
+            return Ok(true);
         }
     }
-
-    fn end(&self) -> &DnsName {
-        self.found.aliases.last().unwrap_or(self.name)
-    }
-
-    fn leads_to(&self, name: &DnsName) -> bool {
-        name == self.name || self.found.aliases.contains(name)
-    }
-
-    /// Goes on to an alias, unless that leads in a circle or further than any server goes.
-    fn follow(&mut self, target: &DnsName, ttl: Duration) -> bool {
-        if self.leads_to(target) || self.found.aliases.len() >= LONGEST_CHAIN {
-            return false;
-        }
-        self.found.aliases.push(target.clone());
-        self.shorten(ttl);
-        true
-    }
-
-    fn take(&mut self, record: &Record<'_>) -> Result<(), Error> {
-        let Some(address) = record.address()? else {
-            return Ok(());
-        };
-        if record.names_the_question() || self.leads_to(&record.name()?) {
-            self.found.addresses.push(address);
-            self.shorten(record.ttl());
-        }
-        Ok(())
-    }
-
-    fn shorten(&mut self, ttl: Duration) {
-        self.least = Some(self.least.map_or(ttl, |least| least.min(ttl)));
-    }
-
-    fn finish(self) -> Resolution {
-        Resolution {
-            ttl: self.least.unwrap_or_default(),
-            ..self.found
-        }
-    }
+    Ok(false)
 }
 
 /// More aliases than any resolver follows.
