@@ -1,6 +1,7 @@
 //! Real traffic through attached programs: pods, the world beyond, the proxy, restarts.
 
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test that goes wrong says so by panicking"
 )]

@@ -17,9 +17,10 @@ pub mod tables;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use nix::sched::{CloneFlags, setns};
 use palisade_abi::{
     Address, Cookie, CtEntry, CtKey, DatapathConfig, Direction, DropReason, EVENT_DROP, EndpointId,
     EndpointRecord, Identity, IpcacheEntry, Mode, Port, Prefix, Protocol, RawEvent, Table,
@@ -159,20 +160,24 @@ impl Default for Setup {
 
 impl Rig {
     pub fn new(setup: Setup) -> Self {
+        Self::with_sizes(setup, SIZES)
+    }
+
+    pub fn with_sizes(setup: Setup, sizes: TableSizes) -> Self {
         let namespace = Namespace::new("rig").expect("these tests need root");
         for device in ["web", "db", "nobody"] {
             let add = format!("link add {device} type veth peer name {device}-peer");
             namespace.ip(&add).unwrap();
         }
-        let devices = namespace.run(|| {
-            let mut netlink = Netlink::open().unwrap();
-            ["web", "db", "nobody"].map(|name| netlink.device(name).unwrap().unwrap().ifindex)
-        });
-        let [web, db, nobody] = devices.unwrap();
-        let maps = Maps::create_with(SIZES, setup.own).unwrap();
+        // Every test has a thread of its own, so this one may move in for good.
+        setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
+        let mut netlink = Netlink::open().unwrap();
+        let [web, db, nobody] =
+            ["web", "db", "nobody"].map(|name| netlink.device(name).unwrap().unwrap().ifindex);
+        let maps = Maps::create_with(sizes, setup.own).unwrap();
         let config = DatapathConfig {
             redirect_peer: u32::from(setup.redirect_peer),
-            ..DatapathConfig::new(SIZES, setup.mode)
+            ..DatapathConfig::new(sizes, setup.mode)
         };
         let programs = Programs::load(&maps, &config).unwrap_or_else(|error| panic!("{error}"));
         let events = Events::open(&maps).unwrap();
@@ -250,7 +255,7 @@ impl Rig {
             mark,
             ifindex,
         };
-        let outcome = self.namespace.run(|| program.run(&frame)).unwrap().unwrap();
+        let outcome = program.run(&frame).unwrap();
         (outcome, self.events.poll(Duration::ZERO).unwrap())
     }
 

@@ -37,19 +37,15 @@ impl Node {
         let host = Namespace::new("node").unwrap();
         let site = Namespace::new("site").unwrap();
         host.forward().unwrap();
-        let addresses = |host: bool| match host {
-            true => &["192.0.2.1/24", "2001:db8::1/64"][..],
-            false => &["192.0.2.7/24", "2001:db8::7/64"][..],
-        };
         let near = link::End {
             namespace: &host,
             name: "uplink",
-            addresses: addresses(true),
+            addresses: &["192.0.2.1/24", "2001:db8::1/64"],
         };
         let far = link::End {
             namespace: &site,
             name: "eth0",
-            addresses: addresses(false),
+            addresses: &["192.0.2.7/24", "2001:db8::7/64"],
         };
         link::pair(&near, &far).unwrap();
         site.ip("route add 10.0.0.0/24 via 192.0.2.1").unwrap();
