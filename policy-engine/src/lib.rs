@@ -77,7 +77,10 @@
 //! Feature `serde`: results as JSON.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod compile;
+mod dns;
+pub mod explain;
 pub mod ingest;
 mod options;
 mod rule;
@@ -85,7 +88,10 @@ mod span;
 pub mod tables;
 mod yaml;
 
+pub use self::budget::{Budget, Fill};
 pub use self::compile::{Desired, LocalEndpoint, Origin, ProxyPorts};
+pub use self::dns::DnsRuleSet;
+pub use self::explain::{Explanation, Flow, Party};
 pub use self::options::{
     AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, IpBlocks, L7Proxy, Level,
     NodeLabels, Options, Stack,

@@ -12,13 +12,18 @@ mod walk;
 mod world;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use palisade_abi::{
-    Action, Direction, EndpointId, Identity, PolicyId, PolicyPair, PortIndex, RowId, Table,
-    TableSizes, Verdict, VerdictIndex, Write,
+    Action, Direction, EndpointId, Identity, PolicyId, PolicyPair, PortIndex, Protocol, RowId,
+    Table, TableSizes, Verdict, VerdictIndex, Write,
 };
+use palisade_identity::LabelSet;
 use palisade_policy::tables::Error;
-use palisade_policy::{Image, LoadOrder, Tables};
+use palisade_policy::{
+    Effect, Image, LoadOrder, LocalEndpoint, Options, Peer, PeerKind, Peers, PortRule, Ports,
+    ProxyPorts, Tables,
+};
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 
@@ -309,7 +314,11 @@ impl History {
             let update = tables.update(&world.desired());
             history.push(update.unwrap_or_default(), &mut graces);
             let identity = Identity::new(world::IDENTITIES.start() + u32::from(learnt % 12));
-            let labels = worlds[0].identities.values().nth(usize::from(learnt) % 6).unwrap();
+            let labels = worlds[0]
+                .identities
+                .values()
+                .nth(usize::from(learnt) % 6)
+                .unwrap();
             let added = tables.add_identity(identity, labels);
             history.push(added.unwrap_or_default(), &mut graces);
             if learnt % 3 == 0 {
@@ -318,7 +327,13 @@ impl History {
         }
         let end = history.images.len() - 1;
         history.last_seen = (0..=end)
-            .map(|at| graces.iter().copied().find(|grace| *grace > at).unwrap_or(end))
+            .map(|at| {
+                graces
+                    .iter()
+                    .copied()
+                    .find(|grace| *grace > at)
+                    .unwrap_or(end)
+            })
             .collect();
         history
     }
@@ -381,9 +396,14 @@ impl History {
             Direction::Egress => egress,
         };
         let port = self.images[loads.port].port_class(question.port).get();
-        let peer = self.images[loads.peer].peer_class(question.peer, question.direction).get();
+        let peer = self.images[loads.peer]
+            .peer_class(question.peer, question.direction)
+            .get();
         let line = self.images[loads.line].policy_line(PolicyId::new(policy));
-        let slot = line.base.checked_add(peer).map(|at| self.images[loads.slot].row_slot(at));
+        let slot = line
+            .base
+            .checked_add(peer)
+            .map(|at| self.images[loads.slot].row_slot(at));
         let row = slot.filter(|slot| slot.owner == line.base);
         let row = row.map_or(line.default, |slot| slot.value);
         let line = self.images[loads.row].row_line(RowId::new(row));
@@ -413,14 +433,31 @@ impl Loads {
     fn random(start: usize, last: usize, order: LoadOrder, rng: &mut TestRng) -> Self {
         // Short stretches and long ones are equally likely.
         let reach = (last - start) >> rng.random_range(0..6_u32);
-        let mut moment = |from: usize| rng.random_range(from..=(start + reach).max(from));
+        let end = start + reach;
+        let mut moment = |from: usize| rng.random_range(from..=end.max(from));
         match order {
             LoadOrder::InOrder => {
                 let mut moments = [start; 8];
-                moments[1..].fill_with(|| moment(start));
-                moments.sort_unstable();
+                if end % 2 == 0 {
+                    moments[1..].fill_with(|| moment(start));
+                    moments.sort_unstable();
+                } else {
+                    // One long pause.
+                    let before = moment(0) % 8 + 1;
+                    let after = moment(start);
+                    moments[before..].fill(after);
+                }
                 let [policy, port, peer, line, slot, row, cell, verdict] = moments;
-                Self { policy, port, peer, line, slot, row, cell, verdict }
+                Self {
+                    policy,
+                    port,
+                    peer,
+                    line,
+                    slot,
+                    row,
+                    cell,
+                    verdict,
+                }
             }
             LoadOrder::Any => {
                 let (policy, port, peer) = (moment(start), moment(start), moment(start));
@@ -429,8 +466,116 @@ impl Loads {
                 let row = moment(slot);
                 let cell = moment(row.max(port));
                 let verdict = moment(cell);
-                Self { policy, port, peer, line, slot, row, cell, verdict }
+                Self {
+                    policy,
+                    port,
+                    peer,
+                    line,
+                    slot,
+                    row,
+                    cell,
+                    verdict,
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn a_port_class_from_before_a_split_never_meets_a_row_from_after_it() {
+    // A rule for a peer that nobody has been yet: the policy goes on, and the first such peer comes
+    // together with the rule. To a reader that holds the old class of port 443 its row would allow.
+    let port = |port| PortRule {
+        protocol: Protocol::TCP,
+        ports: port..=port,
+        redirect: None,
+        location: world::place(0, 1),
+    };
+    let from = |app| Peers::Some {
+        location: None,
+        list: vec![Peer {
+            selector: world::requirement("app", "In", &[app]),
+            kind: PeerKind::Endpoints,
+            location: world::place(0, 1),
+        }],
+    };
+    let rule = |effect, app, ports| {
+        (
+            world::requirement("app", "In", &["c"]),
+            Direction::Ingress,
+            effect,
+            true,
+            from(app),
+            ports,
+        )
+    };
+    let first = rule(Effect::Allow, "a", Ports::Some(vec![port(80)]));
+    let all = rule(Effect::Allow, "b", Ports::All);
+    let but = rule(Effect::Deny, "b", Ports::Some(vec![port(443)]));
+    let before = Arc::new(world::policy(1, vec![first]));
+    let after = Arc::new(world::policy(2, vec![all, but]));
+
+    let labels = |app| LabelSet::parse([format!("k8s:app={app}")]).unwrap();
+    let (a, b) = (Identity::new(256), Identity::new(257));
+    let mut world = World {
+        identities: [(a, labels("a"))].into(),
+        endpoints: vec![LocalEndpoint {
+            id: EndpointId::new(1),
+            labels: labels("c"),
+        }],
+        policies: vec![before],
+        options: Options::default(),
+        proxy_ports: ProxyPorts::default(),
+    };
+    let mut tables = Tables::new(SIZES);
+    tables.update(&world.desired()).unwrap();
+    world.policies.push(after);
+    world.identities.insert(b, labels("b"));
+    let mut history = History {
+        images: vec![tables.image().clone()],
+        last_seen: Vec::new(),
+        complete: vec![0],
+    };
+    let mut graces = Vec::new();
+    let policies = tables.image().policies_of(EndpointId::new(1));
+    history.push(tables.update(&world.desired()).unwrap(), &mut graces);
+    assert_eq!(
+        tables.image().policies_of(EndpointId::new(1)),
+        policies,
+        "the policy goes on"
+    );
+
+    let question = Question {
+        endpoint: EndpointId::new(1),
+        direction: Direction::Ingress,
+        peer: b,
+        port: PortIndex::new(Protocol::TCP, 443),
+    };
+    let end = history.images.len() - 1;
+    let pauses = (0..=end).flat_map(|first| (first..=end).map(move |then| (first, then)));
+    for (first, then) in pauses {
+        if graces.iter().any(|grace| (first + 1..then).contains(grace)) {
+            continue;
+        }
+        for before in 1..=8 {
+            let mut moments = [then; 8];
+            moments[..before].fill(first);
+            let [policy, port, peer, line, slot, row, cell, verdict] = moments;
+            let loads = Loads {
+                policy,
+                port,
+                peer,
+                line,
+                slot,
+                row,
+                cell,
+                verdict,
+            };
+            assert_eq!(
+                history.read(question, &loads).action(),
+                Action::Deny,
+                "{loads:?}"
+            );
         }
     }
 }

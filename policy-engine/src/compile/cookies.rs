@@ -29,6 +29,22 @@ pub struct Origin {
     pub description: Arc<str>,
 }
 
+impl Origin {
+    /// What a cookie for a part of this rule leads to.
+    pub(crate) fn of(rule: &Rule, part: Part) -> Self {
+        Self::described(rule, part, None)
+    }
+
+    fn described(rule: &Rule, part: Part, description: Option<Arc<str>>) -> Self {
+        Self {
+            resource: rule.resource.clone(),
+            location: location(rule, part).clone(),
+            direction: rule.direction,
+            description: description.unwrap_or_else(|| describe::part(rule, part).into()),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}   {}", self.location, self.description)
@@ -157,12 +173,7 @@ impl Given {
             let before = cookies
                 .origin(cookie)
                 .map(|origin| origin.description.clone());
-            Origin {
-                resource: rule.resource.clone(),
-                location: location(rule, part).clone(),
-                direction: rule.direction,
-                description: before.unwrap_or_else(|| describe::part(rule, part).into()),
-            }
+            Origin::described(rule, part, before)
         });
         self.keys.insert(key, cookie);
         cookie

@@ -22,7 +22,7 @@ pub(crate) fn part(rule: &Rule, part: Part) -> String {
             let peer = rule.peers.list().get(place as usize);
             format!(
                 "{denied}{}",
-                peer.map_or_else(|| peers(rule), |one| peer_text(rule, one))
+                peer.map_or_else(|| peers(rule), |one| self::peer(rule, one))
             )
         }
         Part::Port(place) => {
@@ -38,7 +38,7 @@ pub(crate) fn part(rule: &Rule, part: Part) -> String {
 }
 
 /// A peer with the field that names it: `fromEndpoints app=web`.
-pub(crate) fn peer_text(rule: &Rule, peer: &Peer) -> String {
+pub(crate) fn peer(rule: &Rule, peer: &Peer) -> String {
     format!(
         "{}{} {}",
         prefix(rule.direction),
@@ -63,7 +63,7 @@ pub(crate) fn port(item: &PortRule) -> String {
 }
 
 /// The peers of a rule.
-pub(crate) fn peers(rule: &Rule) -> String {
+fn peers(rule: &Rule) -> String {
     let list = match &rule.peers {
         Peers::Any { .. } => return "any peer".to_owned(),
         Peers::Some { list, .. } => list,
@@ -71,7 +71,7 @@ pub(crate) fn peers(rule: &Rule) -> String {
     let Some(first) = list.first() else {
         return "no peer".to_owned();
     };
-    let mut text = peer_text(rule, first);
+    let mut text = peer(rule, first);
     for peer in list.iter().take(PEERS_NAMED).skip(1) {
         let _written = write!(text, " or {}", value(peer));
     }

@@ -30,7 +30,7 @@ impl<'a> Index<'a> {
             by_prefix: BTreeMap::new(),
         };
         for (at, set) in (0..).zip(sets) {
-            for label in set.iter() {
+            for label in *set {
                 if let Some(prefix) = label.prefix() {
                     index
                         .by_prefix

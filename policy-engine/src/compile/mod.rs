@@ -16,15 +16,15 @@ use palisade_abi::{Direction, EndpointId, IDENTITY_PAGE_LEN, IDENTITY_PAGES, Ide
 use palisade_identity::{LabelSet, Selector, Source, reserved};
 
 pub use self::cookies::Origin;
-pub(crate) use self::cookies::{Cookies, Given};
-pub(crate) use self::describe::{peer_text, peers as peers_text, port as port_text};
-pub(crate) use self::logical::{Both, Content, Logical, PortGroup, Row, Signature};
+pub(crate) use self::cookies::{Cookies, Given, Part};
+pub(crate) use self::describe::{peer as peer_text, port as port_text};
+pub(crate) use self::logical::{Both, Content, Logical, PortGroup, Signature};
 pub use self::rows::ProxyPorts;
 pub(crate) use self::signatures::Signatures;
 pub(crate) use self::subjects::{Otherwise, Side, sides};
 
 use self::groups::Groups;
-use self::rows::{Matched, Rows};
+use self::rows::{Decider, Matched};
 use crate::options::Options;
 use crate::rule::{Peers, Policy, Ports, Rule};
 
@@ -67,7 +67,7 @@ pub(crate) fn compile(desired: &Desired<'_>, cookies: &Cookies) -> Compiled {
     let mut groups = Groups::default();
     let spans = intern_spans(&rules, &sides, &mut groups);
     let ports = groups.split();
-    let mut rows = Rows::new(&rules, &groups, &spans, cookies, desired.proxy_ports);
+    let mut rows = Decider::new(&rules, &groups, &spans, cookies, desired.proxy_ports);
     let policies = sides
         .iter()
         .map(|(direction, side)| {
@@ -187,7 +187,7 @@ fn content(
     side: &Side,
     rules: &[&Rule],
     signatures: &Signatures,
-    rows: &mut Rows<'_>,
+    rows: &mut Decider<'_>,
 ) -> Content {
     let named = Named::new(side, rules, signatures);
     let host = side.localhost.then(host_selector).flatten();

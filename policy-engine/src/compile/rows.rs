@@ -47,8 +47,8 @@ struct Best {
     specific: Vec<(PortGroup, Candidate)>,
 }
 
-/// What rows are made of.
-pub(crate) struct Rows<'a> {
+/// Makes rows, each once.
+pub(crate) struct Decider<'a> {
     rules: &'a [&'a Rule],
     groups: &'a Groups,
     /// The spans of each rule's port items.
@@ -66,7 +66,7 @@ pub(crate) struct Rows<'a> {
     touched: Vec<PortGroup>,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> Decider<'a> {
     pub(crate) fn new(
         rules: &'a [&'a Rule],
         groups: &'a Groups,

@@ -27,6 +27,7 @@ pub use self::error::{Error, Limited};
 pub use self::image::{Image, OutsideTable};
 
 use self::state::State;
+use crate::budget::Fill;
 use crate::compile::{
     self, Both, Cookies, Desired, LocalEndpoint, Origin, ProxyPorts, Signature, Signatures,
 };
@@ -185,14 +186,14 @@ impl Tables {
         if self.inputs.identities.get(&identity) == Some(labels) {
             return Ok(Vec::new());
         }
-        let is_new = self.image.peer_classes(identity) == PeerClasses::default();
-        if is_new && compile::has_page(identity) && identity != Identity::UNKNOWN {
-            if let Some(word) = self.known_classes(labels) {
-                let writes = vec![Write::PeerClasses(identity, word)];
-                self.image.store_all(&writes);
-                self.inputs.identities.insert(identity, labels.clone());
-                return Ok(writes);
-            }
+        let is_new = self.image.peer_classes(identity) == PeerClasses::default()
+            && compile::has_page(identity)
+            && identity != Identity::UNKNOWN;
+        if let Some(word) = is_new.then(|| self.known_classes(labels)).flatten() {
+            let writes = vec![Write::PeerClasses(identity, word)];
+            self.image.store_all(&writes);
+            self.inputs.identities.insert(identity, labels.clone());
+            return Ok(writes);
         }
         let mut inputs = self.inputs.clone();
         inputs.identities.insert(identity, labels.clone());
@@ -243,8 +244,30 @@ impl Tables {
         &self.inputs
     }
 
-    pub(crate) const fn state(&self) -> &State {
-        &self.state
+    /// What each limited table holds.
+    pub(crate) fn fills(&self) -> BTreeMap<Limited, Fill> {
+        let sizes = self.image.sizes();
+        let (policies, row_slots) = self.state.policies.used();
+        let (rows, cell_slots) = self.state.rows.used();
+        let fills = [
+            (Limited::CellSlots, cell_slots, sizes.cell_slots),
+            (Limited::Policies, policies, sizes.policies),
+            (Limited::RowSlots, row_slots, sizes.row_slots),
+            (Limited::Rows, rows, sizes.rows),
+            (Limited::Verdicts, self.state.records.used(), sizes.verdicts),
+        ];
+        let fill = |(table, used, size)| (table, Fill { used, size });
+        fills.into_iter().map(fill).collect()
+    }
+
+    /// The classes of identities, for ingress and egress, and of ports.
+    pub(crate) fn class_counts(&self) -> (usize, usize, usize) {
+        let peers = &self.state.peers;
+        (
+            peers.ingress.live.len(),
+            peers.egress.live.len(),
+            self.state.ports.live().len(),
+        )
     }
 
     /// The classes of an identity with these labels, if there are such.

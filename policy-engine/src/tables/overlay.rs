@@ -54,16 +54,6 @@ pub(super) struct Overlay {
 }
 
 impl Overlay {
-    pub(super) fn new(level: Level, sizes: TableSizes) -> Self {
-        let (lines, line_count, slots, slot_count) = level.limits(sizes);
-        Self {
-            level,
-            lines: BTreeMap::new(),
-            numbers: Numbers::new(lines, line_count),
-            slots: Slots::new(slots, slot_count),
-        }
-    }
-
     /// The lines with these numbers, as an image has them. Line 0 is never one of them.
     pub(super) fn adopt(level: Level, image: &Image, numbers: &BTreeSet<u32>) -> Self {
         let (lines, line_count, table, slot_count) = level.limits(image.sizes());

@@ -114,14 +114,13 @@ impl Destinations {
         }
         for group in &groups.leave {
             let key = (group.1, column(group.0));
-            let class = match taken.get(&key) {
-                Some(class) => *class,
-                None => {
-                    let class = numbers.allocate()?;
-                    destinations.fresh.push((class, *group));
-                    taken.insert(key, class);
-                    class
-                }
+            let class = if let Some(class) = taken.get(&key) {
+                *class
+            } else {
+                let class = numbers.allocate()?;
+                destinations.fresh.push((class, *group));
+                taken.insert(key, class);
+                class
             };
             destinations.of.insert(*group, class);
         }

@@ -365,7 +365,7 @@ impl Plan<'_> {
             self.writes.push(Write::Generation);
         }
         let Both { ingress, egress } = both;
-        let mut afterwards = Both::default();
+        let mut afterwards = Both::<BTreeSet<u32>>::default();
         for (direction, outcome) in [(Direction::Ingress, ingress), (Direction::Egress, egress)] {
             let peers = self.state.peers.get_mut(direction);
             let mut of = outcome.classes();
@@ -376,7 +376,7 @@ impl Plan<'_> {
                 .live
                 .extend(outcome.destinations.fresh.iter().map(|(class, _)| *class));
             let parting = unknown.into_iter().filter(|class| *class != 0);
-            *afterwards.get_mut(direction) = live.clone();
+            afterwards.get_mut(direction).clone_from(&live);
             peers.replace_live(live.into_iter().chain(parting).collect());
         }
         self.state.sweep();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade_abi::{TableSizes, Verdict, VerdictIndex, Write};
+use palisade_abi::{Verdict, VerdictIndex, Write};
 
 use super::error::{Error, Limited};
 use super::image::Image;
@@ -17,10 +17,6 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(sizes: TableSizes) -> Self {
-        Self::adopt(&Image::new(sizes), &BTreeSet::new())
-    }
-
     /// The records with these indexes, as an image has them.
     pub(super) fn adopt(image: &Image, indexes: &BTreeSet<u32>) -> Self {
         let size = image.sizes().verdicts.min(1 << 16);

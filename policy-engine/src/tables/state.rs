@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade_abi::{
-    Direction, EndpointId, IDENTITY_PAGE_LEN, IDENTITY_PAGES, PolicyPair, TableSizes,
-};
+use palisade_abi::{Direction, EndpointId, IDENTITY_PAGE_LEN, IDENTITY_PAGES, PolicyPair};
 
 use super::error::Limited;
 use super::image::{Image, class};
@@ -38,10 +36,6 @@ pub(super) struct Peers {
 }
 
 impl State {
-    pub(super) fn new(sizes: TableSizes) -> Self {
-        Self::adopt(&Image::new(sizes))
-    }
-
     /// What an image found in the kernel has in force.
     pub(super) fn adopt(image: &Image) -> Self {
         let endpoints: BTreeMap<EndpointId, PolicyPair> = image.enforced().collect();

@@ -191,7 +191,8 @@ fn selector() -> impl Strategy<Value = Selector> {
     ]
 }
 
-fn requirement(key: &str, operator: &str, values: &[&str]) -> Selector {
+/// A selector of one requirement.
+pub(crate) fn requirement(key: &str, operator: &str, values: &[&str]) -> Selector {
     Selector::new([Requirement::parse(key, operator, values).unwrap()])
 }
 
@@ -206,7 +207,8 @@ fn peer_selector() -> impl Strategy<Value = Selector> {
     ]
 }
 
-type RuleParts = (Selector, Direction, Effect, bool, Peers, Ports);
+/// Subject, direction, effect, whether it switches default deny on, peers, ports.
+pub(crate) type RuleParts = (Selector, Direction, Effect, bool, Peers, Ports);
 
 fn rules() -> impl Strategy<Value = Vec<RuleParts>> {
     let effect = prop_oneof![3 => Just(Effect::Allow), 1 => Just(Effect::Deny)];
@@ -284,7 +286,8 @@ fn port_item() -> impl Strategy<Value = PortRule> {
     })
 }
 
-fn policy(number: u32, rules: Vec<RuleParts>) -> Policy {
+/// The policy of these rules.
+pub(crate) fn policy(number: u32, rules: Vec<RuleParts>) -> Policy {
     let resource = Arc::new(ResourceName {
         kind: Kind::CiliumNetworkPolicy,
         namespace: Some("default".into()),

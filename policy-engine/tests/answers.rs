@@ -1,0 +1,363 @@
+//! What people and proxies are told, and what small changes cost.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a test that meets something unexpected fails"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use palisade_abi::{
+    Action, Direction, EndpointId, PeerClasses, Protocol, ProxyPort, TableSizes, Write,
+};
+use palisade_identity::{Identity, LabelSet, reserved};
+use palisade_policy::{
+    Desired, Flow, LocalEndpoint, Options, Party, Policy, ProxyPorts, Tables, ingest,
+};
+
+const PAY: &str = "\
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: pay, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: pay}}
+  ingress:
+  - fromEndpoints:
+    - matchLabels: {app: web}
+    toPorts:
+    - ports:
+      - {port: \"8443\", protocol: TCP}
+";
+
+const CART: &str = "\
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: cart, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: cart}}
+  egress:
+  - toEndpoints:
+    - matchLabels: {app: pay}
+    toPorts:
+    - ports:
+      - {port: \"8443\", protocol: TCP}
+  - toEndpoints:
+    - matchLabels: {app: dns}
+    toPorts:
+    - ports:
+      - {port: \"53\", protocol: UDP}
+      rules: {dns: [{matchPattern: \"*.domain.com\"}]}
+";
+
+const WEB: Identity = Identity::new(1_001);
+const CART_ID: Identity = Identity::new(1_002);
+const PAY_ID: Identity = Identity::new(1_003);
+const DNS: Identity = Identity::new(1_004);
+
+/// A small node.
+struct Node {
+    tables: Tables,
+    identities: BTreeMap<Identity, LabelSet>,
+    endpoints: Vec<LocalEndpoint>,
+    policies: Vec<Arc<Policy>>,
+    proxy_ports: ProxyPorts,
+}
+
+impl Node {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let mut identities: BTreeMap<Identity, LabelSet> = reserved::ALL
+            .into_iter()
+            .filter_map(|(identity, _)| Some((identity, reserved::labels(identity)?)))
+            .collect();
+        let pods = [
+            (WEB, "web"),
+            (CART_ID, "cart"),
+            (PAY_ID, "pay"),
+            (DNS, "dns"),
+        ];
+        identities.extend(pods.map(|(identity, app)| (identity, pod(app))));
+        let mut node = Self {
+            tables: Tables::new(TableSizes::default()),
+            identities,
+            endpoints: ["web", "cart", "pay", "pay"]
+                .into_iter()
+                .zip(1..)
+                .map(|(app, id)| LocalEndpoint {
+                    id: EndpointId::new(id),
+                    labels: pod(app),
+                })
+                .collect(),
+            policies: Vec::new(),
+            proxy_ports: ProxyPorts {
+                dns: ProxyPort::new(10_003).ok(),
+            },
+        };
+        node.update(files);
+        node
+    }
+
+    fn update(&mut self, files: &[(&str, &str)]) -> Vec<Write> {
+        let read = |(file, text): &(&str, &str)| {
+            ingest::read(file, text, &Options::default()).expect("the documents are fine")
+        };
+        self.policies = files.iter().flat_map(read).map(Arc::new).collect();
+        let desired = Desired {
+            identities: &self.identities,
+            endpoints: &self.endpoints,
+            policies: &self.policies,
+            options: &Options::default(),
+            proxy_ports: self.proxy_ports,
+        };
+        self.tables.update(&desired).expect("there is room")
+    }
+
+    fn explain(
+        &self,
+        source: (&str, Identity),
+        destination: (&str, Identity),
+        port: u16,
+    ) -> String {
+        let protocol = if port == 53 {
+            Protocol::UDP
+        } else {
+            Protocol::TCP
+        };
+        let flow = Flow {
+            source: self.party(source),
+            destination: self.party(destination),
+            protocol,
+            port,
+        };
+        format!("{}\n", self.tables.explain(&flow))
+    }
+
+    fn party(&self, (name, identity): (&str, Identity)) -> Party {
+        let labels = self.identities.get(&identity);
+        let local = self
+            .endpoints
+            .iter()
+            .find(|local| Some(&local.labels) == labels);
+        Party {
+            name: name.into(),
+            identity,
+            endpoint: local.map(|local| local.id),
+        }
+    }
+}
+
+fn pod(app: &str) -> LabelSet {
+    LabelSet::parse([
+        &format!("k8s:app={app}"),
+        "k8s:io.kubernetes.pod.namespace=shop",
+        "k8s:io.cilium.k8s.policy.cluster=default",
+    ])
+    .expect("the labels are fine")
+}
+
+const FILES: [(&str, &str); 2] = [("policies/cart.yaml", CART), ("policies/pay.yaml", PAY)];
+
+#[test]
+fn a_denial_names_the_line_the_nearest_miss_and_the_remedy() {
+    let node = Node::new(&FILES);
+    let text = node.explain(("shop/cart", CART_ID), ("shop/pay", PAY_ID), 8443);
+    assert_eq!(
+        text,
+        "\
+DENY  shop/cart → shop/pay 8443/TCP
+  egress of shop/cart   allowed   policies/cart.yaml:11   toEndpoints app=pay, port 8443/TCP
+  ingress of shop/pay   denied    default deny, switched on by policies/pay.yaml:6 (ingress)
+                        nearest   policies/pay.yaml:8     fromEndpoints app=web: \
+label app is \"cart\", not \"web\"
+  would allow it: add `- matchLabels: {app: cart}` under policies/pay.yaml:7
+"
+    );
+}
+
+#[test]
+fn a_port_that_is_missing_is_the_nearest_miss_of_a_peer_that_matches() {
+    let node = Node::new(&FILES);
+    let text = node.explain(("shop/web", WEB), ("shop/pay", PAY_ID), 443);
+    assert_eq!(
+        text,
+        "\
+DENY  shop/web → shop/pay 443/TCP
+  egress of shop/web    allowed   no policy for egress
+  ingress of shop/pay   denied    default deny, switched on by policies/pay.yaml:6 (ingress)
+                        nearest   policies/pay.yaml:11   fromEndpoints app=web, port 8443/TCP: \
+port is 443/TCP, not port 8443/TCP
+  would allow it: add `- {port: \"443\", protocol: TCP}` under policies/pay.yaml:11
+"
+    );
+}
+
+#[test]
+fn redirects_and_the_node_itself_are_explained() {
+    let mut node = Node::new(&FILES);
+    let text = node.explain(("shop/cart", CART_ID), ("shop/dns", DNS), 53);
+    assert_eq!(
+        text,
+        "\
+REDIRECT  shop/cart → shop/dns 53/UDP
+  egress of shop/cart   proxied   policies/cart.yaml:16   toEndpoints app=dns, port 53/UDP
+"
+    );
+    let text = node.explain(("node", Identity::HOST), ("shop/pay", PAY_ID), 1);
+    assert_eq!(
+        text,
+        "\
+ALLOW  node → shop/pay 1/TCP
+  ingress of shop/pay   allowed   the node always reaches its own endpoints
+"
+    );
+    node.proxy_ports = ProxyPorts::default();
+    node.update(&FILES);
+    let text = node.explain(("shop/cart", CART_ID), ("shop/dns", DNS), 53);
+    assert_eq!(
+        text,
+        "\
+DENY  shop/cart → shop/dns 53/UDP
+  egress of shop/cart   denied    policies/cart.yaml:16   toEndpoints app=dns, port 53/UDP, \
+but its proxy does not listen
+"
+    );
+}
+
+#[test]
+fn cookies_survive_when_rules_move_to_other_lines() {
+    let mut node = Node::new(&FILES);
+    let ask = |node: &Node| {
+        let cart = EndpointId::new(2);
+        node.tables
+            .verdict(cart, Direction::Egress, PAY_ID, Protocol::TCP, 8443)
+    };
+    let before = ask(&node);
+    let line = |node: &Node| {
+        node.tables
+            .origin(before.cookie())
+            .map(|one| one.location.line())
+    };
+    assert_eq!(line(&node), Some(11));
+
+    let moved = format!("# A comment.\n\n{CART}");
+    let files = [("policies/cart.yaml", moved.as_str()), FILES[1]];
+    assert_eq!(node.update(&files), [], "only user space is to know");
+    assert_eq!(ask(&node), before);
+    assert_eq!(line(&node), Some(13));
+
+    // Another port is another rule; events that name the old one are still explained.
+    let changed = CART.replace("8443", "8444");
+    let files = [("policies/cart.yaml", changed.as_str()), FILES[1]];
+    assert!(!node.update(&files).is_empty());
+    let cart = EndpointId::new(2);
+    let after = node
+        .tables
+        .verdict(cart, Direction::Egress, PAY_ID, Protocol::TCP, 8444);
+    assert_eq!(after.action(), Action::Allow);
+    assert_ne!(after.cookie(), before.cookie());
+    assert_eq!(line(&node), Some(13));
+}
+
+#[test]
+fn equal_rules_are_shared_between_endpoints() {
+    let node = Node::new(&FILES);
+    let image = node.tables.image();
+    let [first, second] = [3, 4].map(|id| image.policies_of(EndpointId::new(id)));
+    assert_eq!(first, second);
+    assert_ne!(first.ingress, image.policies_of(EndpointId::new(1)).ingress);
+}
+
+#[test]
+fn an_identity_of_a_known_class_costs_one_write_and_leaves_the_generation() {
+    let mut node = Node::new(&FILES);
+    let new = Identity::new(2_000);
+    let pay = EndpointId::new(3);
+    let ask = |node: &Node| {
+        node.tables
+            .verdict(pay, Direction::Ingress, new, Protocol::TCP, 8443)
+            .action()
+    };
+    assert_eq!(ask(&node), Action::Deny);
+    let labels = pod("web").with("k8s:version=2".parse().expect("the label is fine"));
+    let classes = node.tables.image().peer_classes(WEB);
+    let writes = node
+        .tables
+        .add_identity(new, &labels)
+        .expect("there is room");
+    assert_eq!(writes, [Write::PeerClasses(new, classes)]);
+    assert_eq!(ask(&node), Action::Allow);
+
+    let writes = node.tables.remove_identity(new);
+    assert_eq!(
+        writes,
+        [
+            Write::PeerClasses(new, PeerClasses::default()),
+            Write::Generation
+        ]
+    );
+    assert_eq!(ask(&node), Action::Deny);
+}
+
+#[test]
+fn an_identity_of_a_new_class_moves_after_its_columns_are_written() {
+    let mut node = Node::new(&FILES);
+    let dns = node.identities.remove(&DNS).expect("the node has one");
+    node.update(&FILES);
+    let cart = EndpointId::new(2);
+    let ask = |node: &Node| {
+        node.tables
+            .verdict(cart, Direction::Egress, DNS, Protocol::UDP, 53)
+            .action()
+    };
+    assert_eq!(ask(&node), Action::Deny);
+    let writes = node.tables.add_identity(DNS, &dns).expect("there is room");
+    assert_eq!(ask(&node), Action::Redirect);
+    let (last, columns) = writes.split_last().expect("there is something to write");
+    assert!(matches!(last, Write::PeerClasses(DNS, _)));
+    let is_column = |write: &Write| !matches!(write, Write::PeerClasses(..) | Write::PolicyOf(..));
+    assert!(
+        !columns.is_empty() && columns.iter().all(is_column),
+        "{columns:?}"
+    );
+}
+
+#[test]
+fn a_plain_rule_for_the_same_port_allows_every_name() {
+    let cart = EndpointId::new(2);
+    let names = |node: &Node| -> Vec<Vec<String>> {
+        let sets = node.tables.dns_rules(cart);
+        let texts = |set: &palisade_policy::DnsRuleSet| {
+            set.rules
+                .iter()
+                .map(|rule| rule.pattern.to_string())
+                .collect()
+        };
+        sets.iter().map(texts).collect()
+    };
+    let node = Node::new(&FILES);
+    assert_eq!(names(&node), [["*.domain.com"]]);
+    assert_eq!(node.tables.dns_rules(EndpointId::new(1)), []);
+
+    let plain = CART.replace(
+        "\n      rules: {dns: [{matchPattern: \"*.domain.com\"}]}",
+        "",
+    );
+    let plain = plain.replace("name: cart", "name: plain");
+    let node = Node::new(&[FILES[0], ("policies/plain.yaml", &plain)]);
+    assert_eq!(names(&node), [["*.domain.com"], ["*"]]);
+}
+
+#[test]
+fn the_budget_counts_what_is_in_force() {
+    let node = Node::new(&FILES);
+    let budget = node.tables.budget();
+    assert_eq!((budget.endpoints, budget.identities), (4, 14));
+    assert_eq!(node.tables.flat_entries(), {
+        let web = 1 + 1;
+        let cart = 1 + 2;
+        let pay = (1 + 1) + 1;
+        web + cart + 2 * pay
+    });
+    let text = budget.to_string();
+    assert!(text.starts_with("4 endpoints, 14 identities in"), "{text}");
+}
