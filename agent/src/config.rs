@@ -48,6 +48,13 @@ pub(crate) struct EndpointConfig {
 }
 
 /// The whole file.
+#[cfg_attr(
+    not(feature = "kernel"),
+    expect(
+        dead_code,
+        reason = "offline commands read endpoints and policies only"
+    )
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The name of the node.
@@ -104,7 +111,7 @@ pub(crate) enum ConfigError {
         /// The name of the endpoint as the file has it.
         endpoint: String,
         /// What is wrong.
-        reason: EndpointError,
+        reason: Box<EndpointError>,
     },
 }
 
@@ -156,10 +163,12 @@ impl Config {
             None => run.join(default),
         };
         let endpoints = endpoints(path, folder, wire.endpoints)?;
-        let mut options = Options::default();
-        options.allow_localhost = match wire.allow_localhost {
-            wire::AllowLocalhost::Always => AllowLocalhost::Always,
-            wire::AllowLocalhost::Policy => AllowLocalhost::ByPolicy,
+        let options = Options {
+            allow_localhost: match wire.allow_localhost {
+                wire::AllowLocalhost::Always => AllowLocalhost::Always,
+                wire::AllowLocalhost::Policy => AllowLocalhost::ByPolicy,
+            },
+            ..Options::default()
         };
         Ok(Self {
             bpffs: place(wire.bpffs, "bpf"),
@@ -202,7 +211,7 @@ fn endpoints(
         let wrong = |reason| ConfigError::Endpoint {
             path: path.to_owned(),
             endpoint: name.clone(),
-            reason,
+            reason: Box::new(reason),
         };
         let endpoint = endpoint(folder, wire).map_err(wrong)?;
         if !names.insert(endpoint.name.clone()) {

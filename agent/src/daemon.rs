@@ -14,6 +14,7 @@ mod events;
 mod flows;
 mod interfaces;
 mod mount;
+mod policy_files;
 mod server;
 mod shared;
 mod start;

@@ -1,6 +1,7 @@
 //! What ends the program early, and with which status.
 
-use std::error::Error as _;
+use std::error::Error as Cause;
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use thiserror::Error;
@@ -36,13 +37,7 @@ pub(crate) enum Error {
 impl Error {
     /// Says what is wrong, once, and how the program ends.
     pub(crate) fn report(&self) -> ExitCode {
-        let mut text = format!("error: {self}");
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        print::complaint(&text);
+        print::complaint(&format!("error: {}", chain(self)));
         ExitCode::from(self.status())
     }
 
@@ -59,4 +54,16 @@ impl Error {
             Self::NoKernel => 2,
         }
     }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn Cause) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
 }

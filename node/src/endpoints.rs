@@ -73,9 +73,9 @@ impl Endpoints {
             self.owners.insert(*address, endpoint.name.clone());
         }
         let member = Member {
+            endpoint,
             id,
             identity,
-            endpoint,
         };
         self.members.insert(member.endpoint.name.clone(), member);
         Ok(before)

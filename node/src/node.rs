@@ -110,7 +110,7 @@ impl Node {
         match event {
             Event::EndpointAdded(endpoint) => self.add(endpoint, plan),
             Event::EndpointRemoved(name) => self.remove(&name, plan),
-            Event::HostAddresses(hosts) => self.set_hosts(hosts, plan),
+            Event::HostAddresses(hosts) => self.set_hosts(&hosts, plan),
             Event::Policies(policies) => self.set_policies(policies, plan),
             Event::Proxy(ports) => {
                 self.proxy = ports;
@@ -156,7 +156,7 @@ impl Node {
         Ok(())
     }
 
-    fn set_hosts(&mut self, hosts: BTreeSet<IpAddr>, plan: &mut Plan) -> Result<(), Error> {
+    fn set_hosts(&mut self, hosts: &BTreeSet<IpAddr>, plan: &mut Plan) -> Result<(), Error> {
         let hosts: BTreeSet<IpAddr> = hosts.iter().map(IpAddr::to_canonical).collect();
         let changed: Vec<IpAddr> = hosts.symmetric_difference(&self.hosts).copied().collect();
         self.hosts = hosts;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use palisade_abi::{Cookie, Direction, EndpointId, Prefix, Protocol, Verdict};
 use palisade_fqdn::DnsName;
 use palisade_identity::{Identity, LabelSet};
-use palisade_policy::{Origin, Policy, ProxyPorts};
+use palisade_policy::{Explanation, Origin, Policy, ProxyPorts, explain};
 
 use crate::config::Config;
 use crate::dns_filter::{DnsOutcome, DnsVerdict};
@@ -53,7 +53,7 @@ impl FlowVerdict {
         };
         by(Deny)
             .or_else(|| by(Redirect))
-            .or_else(|| halves.clone().last())
+            .or_else(|| halves.clone().next_back())
     }
 }
 
@@ -186,6 +186,34 @@ impl Node {
             egress: decide(from.0, Direction::Egress, to.1),
             ingress: decide(to.0, Direction::Ingress, from.1),
         }
+    }
+
+    /// Why the tables decide for a flow as they do.
+    pub fn explain(
+        &self,
+        source: &Party,
+        destination: &Party,
+        protocol: Protocol,
+        port: u16,
+    ) -> Explanation {
+        let end = |party: &Party| {
+            let (member, identity) = self.party(party);
+            explain::Party {
+                name: match (member, party) {
+                    (Some(member), _) => member.endpoint.name.clone(),
+                    (None, Party::Address(address)) => address.to_string().into(),
+                    (None, Party::Endpoint(name)) => name.clone(),
+                },
+                identity,
+                endpoint: member.map(|member| member.id),
+            }
+        };
+        self.tables.explain(&explain::Flow {
+            source: end(source),
+            destination: end(destination),
+            protocol,
+            port,
+        })
     }
 
     /// What becomes of a DNS query, given that its packets are redirected to the proxy.

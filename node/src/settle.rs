@@ -41,7 +41,7 @@ impl Node {
             proxy_ports: self.proxy,
         })?;
         plan.writes.extend(writes);
-        self.dns = DnsFilter::by(&self.policies, &self.endpoints).into();
+        self.dns = DnsFilter::new(&self.tables, &self.endpoints).into();
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use super::start::host_addresses;
 use super::state::State;
 use super::{Message, log, time};
 use crate::config::EndpointConfig;
+use crate::error::chain;
 use crate::policies;
 
 /// How often the node looks at what nobody tells it: interfaces, addresses, times that are over.
@@ -103,10 +104,9 @@ impl Agent {
     }
 
     /// Hands an event to the node and carries its plan out.
-    fn take(&mut self, event: Event) -> Result<Plan, DaemonError> {
+    fn take(&mut self, event: Event) -> Result<(), DaemonError> {
         let plan = self.shared.node_mut().handle(event, time::now())?;
-        self.carry_out(&plan)?;
-        Ok(plan)
+        self.carry_out(&plan)
     }
 
     fn carry_out(&mut self, plan: &Plan) -> Result<(), DaemonError> {
@@ -169,8 +169,7 @@ impl Agent {
             addresses: interface.addresses,
             link: interface.link,
         };
-        self.take(Event::EndpointAdded(endpoint))?;
-        Ok(())
+        self.take(Event::EndpointAdded(endpoint))
     }
 
     /// Takes the programs off devices that are no endpoint's any more.
@@ -206,7 +205,7 @@ impl Agent {
                 self.shared.trouble("dns", chain(&error));
                 Ok(())
             }
-            taken => taken.map(drop),
+            taken => taken,
         }
     }
 
@@ -279,8 +278,7 @@ impl Agent {
         self.counted = Some(Instant::now());
         self.shared.report().connections = connections.len();
         let live = connections.iter().filter_map(live).collect();
-        self.take(Event::Tick { live })?;
-        Ok(())
+        self.take(Event::Tick { live })
     }
 
     /// Lets endpoints go whose interface has gone, with their namespace or without it.
@@ -310,15 +308,4 @@ impl Agent {
 fn live(connection: &Connection) -> Option<(IpAddr, IpAddr)> {
     let over = connection.protocol == Protocol::TCP && connection.is_closing();
     (!over).then(|| (connection.source.ip(), connection.destination.ip()))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

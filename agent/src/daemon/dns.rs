@@ -3,11 +3,14 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use palisade_node::{DnsOutcome, Party};
+use palisade_abi::{DropReason, Mode};
+use palisade_node::{DnsOutcome, DnsVerdict, Member, Node, Party};
+use palisade_observe::{DnsQuery, Flow, Origin, Outcome, Timestamp};
 use palisade_proxy::{Decision, Held, Policy, Query, Rejection, RuleToken};
 
-use super::Message;
+use super::events::Names;
 use super::shared::Shared;
+use super::{Message, time};
 
 /// Judges queries by the node's rules and hands answers to the event loop.
 #[derive(Debug)]
@@ -39,16 +42,24 @@ impl Policy for DnsPolicy {
             query.server.port(),
             query.name,
         );
+        let outcome = match (verdict.outcome, self.shared.config.mode) {
+            (DnsOutcome::Allowed, _) => Outcome::Forwarded,
+            (DnsOutcome::Refused, Mode::Audit) => Outcome::Audited,
+            (DnsOutcome::Refused, Mode::Enforce) => Outcome::Dropped(DropReason::Policy),
+        };
+        let identity = client.identity;
+        let flow = report(&node, client, query, &verdict, outcome);
+        drop(node);
+        self.shared.flows.push(flow);
+        // Rules have no numbers of their own; the flow names the line.
         let rule = RuleToken::new(0);
-        match verdict.outcome {
-            DnsOutcome::Allowed => Decision::Allow {
-                identity: client.identity,
-                rule,
-            },
-            DnsOutcome::Refused => Decision::Refuse {
+        if matches!(outcome, Outcome::Dropped(_)) {
+            Decision::Refuse {
                 rejection: Rejection::Refused,
                 rule,
-            },
+            }
+        } else {
+            Decision::Allow { identity, rule }
         }
     }
 
@@ -57,4 +68,30 @@ impl Policy for DnsPolicy {
         // Without an event loop the answer is given up, and so it should be.
         drop(send.send(Message::Answer(held)));
     }
+}
+
+fn report(
+    node: &Node,
+    client: &Member,
+    query: &Query<'_>,
+    verdict: &DnsVerdict,
+    outcome: Outcome,
+) -> Flow {
+    let location = verdict.location.as_ref();
+    let query = palisade_observe::Query {
+        time: Timestamp::from_boot(time::boot(), time::now()),
+        outcome,
+        client: query.client,
+        client_identity: client.identity,
+        endpoint: client.id,
+        server: query.server,
+        server_identity: node.identity_of(query.server.ip()),
+        protocol: query.protocol,
+        question: DnsQuery {
+            name: query.name.to_string(),
+            record: query.qtype.to_string(),
+        },
+        origin: location.map(|location| Origin::new(location.to_string(), "rules.dns")),
+    };
+    Flow::from_query(query, &Names(node))
 }

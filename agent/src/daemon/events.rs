@@ -33,7 +33,9 @@ pub(super) fn start(mut events: Events, shared: Arc<Shared>) -> io::Result<()> {
                         .filter_map(|event| Flow::from_event(event, boot, &names).ok())
                         .collect();
                     drop(node);
-                    flows.into_iter().for_each(|flow| shared.flows.push(flow));
+                    for flow in flows {
+                        shared.flows.push(flow);
+                    }
                 }
                 Err(error) => {
                     shared.trouble("events", error.to_string());

@@ -3,13 +3,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use palisade_abi::EndpointId;
+use palisade_abi::{EndpointId, Identity, Port};
 use palisade_node::Node;
 
 use super::flows::Flows;
+use super::policy_files::PolicyFiles;
 use super::time;
 use crate::config::Config;
-use crate::policies::PolicyFiles;
 use crate::protocol::{
     DatapathStatus, DnsStatus, EndpointRow, EndpointStatus, EventStatus, IdentityRow, MapStatus,
     NameRow, PolicyReport, PolicyRow, PolicyStatus, RefusedFile, Status,
@@ -151,7 +151,7 @@ impl Shared {
             },
             maps: maps(&node, report.connections),
             dns: DnsStatus {
-                port: node.proxy().dns.map(|port| port.get()),
+                port: node.proxy().dns.map(Port::get),
                 names: names.len(),
                 addresses: addresses.len(),
                 waiting: report.waiting,
@@ -195,7 +195,7 @@ impl Shared {
                 endpoint: name_of(&node, known.endpoint),
                 name: known.name.to_string(),
                 address: known.address,
-                identity: known.identity.map(|identity| identity.get()),
+                identity: known.identity.map(Identity::get),
                 remaining_seconds: known.until.saturating_sub(now).as_secs(),
             })
             .collect()

@@ -17,11 +17,12 @@ use palisade_proxy::{Config as ProxyConfig, Proxy};
 use super::agent::Agent;
 use super::dns::DnsPolicy;
 use super::error::{DaemonError, system};
+use super::policy_files::PolicyFiles;
 use super::shared::Shared;
 use super::state::State;
 use super::{Message, events, interfaces, log, mount, server, watch};
 use crate::config::{Config, HostAddresses, OnExit};
-use crate::policies::{self, PolicyFiles};
+use crate::policies;
 use crate::print;
 use crate::protocol::DatapathStatus;
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::policies::Accepted;
+use super::policy_files::Accepted;
 
 /// Why state cannot be kept or read back.
 #[derive(Debug, Error)]

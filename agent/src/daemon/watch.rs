@@ -27,14 +27,11 @@ pub(super) fn start(folder: PathBuf, send: Sender<Message>) -> io::Result<()> {
             if inotify.is_none() {
                 inotify = watched(&folder).ok();
             }
-            let alive = match &inotify {
-                Some(inotify) => wait(inotify),
-                None => {
-                    thread::sleep(RESCAN);
-                    Folder::Unknown
-                }
-            };
-            if alive == Folder::Unknown {
+            let seen = inotify.as_ref().map(wait);
+            if seen.is_none() {
+                thread::sleep(RESCAN);
+            }
+            if seen != Some(Folder::Watched) {
                 inotify = None;
             }
             if send.send(Message::Folder).is_err() {

@@ -65,37 +65,14 @@ pub(crate) fn verdict(args: &FlowArgs) -> Result<(), OfflineError> {
 /// Says what is decided for a flow, and why.
 pub(crate) fn explain(args: &FlowArgs) -> Result<(), OfflineError> {
     let (node, flow) = prepare(args)?;
-    let decided = decide(&node, &flow);
+    let (source, destination) = (&flow.source, &flow.destination);
+    let explanation = node.explain(source, destination, flow.protocol, flow.port);
     let line = match args.output {
-        Format::Json => serde_json::json!(decided).to_string(),
-        Format::Text => story(args, &flow, &decided),
+        Format::Json => serde_json::json!(explanation).to_string(),
+        Format::Text => explanation.to_string(),
     };
     print::line(&line).map_err(OfflineError::Print)?;
-    expect(args.expect, decided.verdict)
-}
-
-fn story(args: &FlowArgs, flow: &Flow, decided: &Decided) -> String {
-    let mut text = format!(
-        "{}  {} → {} {}/{}",
-        word(decided.verdict),
-        args.source,
-        args.destination,
-        flow.port,
-        flow.protocol
-    );
-    let halves = [
-        ("egress of", &args.source, &decided.egress),
-        ("ingress of", &args.destination, &decided.ingress),
-    ];
-    for (side, end, half) in halves {
-        if let Some(half) = half {
-            let action = word(half.verdict).to_lowercase();
-            let location = half.location.as_deref().unwrap_or("no rule");
-            let rule = half.rule.as_deref().unwrap_or_default();
-            text.push_str(&format!("\n  {side} {end}  {action}  {location}  {rule}"));
-        }
-    }
-    text
+    expect(args.expect, explanation.action)
 }
 
 /// What a node decides for a flow.

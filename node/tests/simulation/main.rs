@@ -4,8 +4,10 @@
 //! before the event or the one after it, as a model decides that knows only rules and addresses.
 
 #![expect(
-    clippy::tests_outside_test_module,
-    reason = "the whole binary is a test"
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the whole binary is a test, its helpers too"
 )]
 
 mod kernel;

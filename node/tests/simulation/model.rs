@@ -177,11 +177,12 @@ impl Model {
             .filter(|rule| self.is_peer(&rule.peers, half.peer))
             .flat_map(|rule| ports(rule, half).into_iter().map(|port| (*rule, port)))
             .collect();
-        let any = |test: &dyn Fn(&(&Rule, Option<&PortRule>)) -> bool| matching.iter().any(test);
-        if any(&|(rule, _)| rule.effect == Effect::Deny) {
+        let mut effects = matching.iter().map(|(rule, _)| rule.effect);
+        if effects.any(|effect| effect == Effect::Deny) {
             return Some(Action::Deny);
         }
-        if any(&|(_, port)| port.is_some_and(|port| port.redirect.is_some())) {
+        let mut ports = matching.iter().filter_map(|(_, port)| *port);
+        if ports.any(|port| port.redirect.is_some()) {
             // Where no proxy listens nothing may pass.
             return Some(if self.proxied {
                 Action::Redirect

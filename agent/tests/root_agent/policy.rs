@@ -1,18 +1,11 @@
-//! The agent on real packets: pods in namespaces, policies in a folder, and what can go wrong.
-
-#![expect(
-    clippy::tests_outside_test_module,
-    reason = "the whole binary is a test"
-)]
-
-mod lab;
+//! Policies on real packets, and bad input under traffic.
 
 use std::fs;
 use std::process::Command;
 
 use palisade_testkit::{echo, wait_for};
 
-use self::lab::{Connection, Lab, PATIENCE, allow};
+use crate::lab::{Connection, Lab, PATIENCE, allow};
 
 #[test]
 fn policy_decides_what_connects_and_drops_name_their_line() {

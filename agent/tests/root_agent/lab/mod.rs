@@ -1,5 +1,7 @@
 //! A node in a namespace with an agent on it, and pods around it.
 
+pub(crate) mod dns;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -29,6 +31,7 @@ pub(crate) struct Lab {
 }
 
 struct Pod {
+    is_endpoint: bool,
     namespace: Option<Namespace>,
     number: u8,
 }
@@ -40,7 +43,12 @@ impl Lab {
     pub(crate) fn new(network: u8, pods: &[&str]) -> Self {
         let pods = pods.iter().zip(2..).map(|(name, number)| {
             let namespace = Some(Namespace::new(name).unwrap());
-            ((*name).to_owned(), Pod { namespace, number })
+            let pod = Pod {
+                is_endpoint: true,
+                namespace,
+                number,
+            };
+            ((*name).to_owned(), pod)
         });
         let lab = Self {
             node: Namespace::new("node").unwrap(),
@@ -52,6 +60,11 @@ impl Lab {
         };
         fs::create_dir(lab.policies()).unwrap();
         lab
+    }
+
+    /// Keeps a namespace from being an endpoint of the node.
+    pub(crate) fn leave_out(&mut self, name: &str) {
+        self.pods.get_mut(name).unwrap().is_endpoint = false;
     }
 
     /// Adds lines to the node's description.
@@ -196,16 +209,18 @@ impl Lab {
             "node: lab{}\nbpffs: bpf\nsocket: socket\nstate: state\npolicies: policies\n{}endpoints:\n",
             self.network, self.extra
         );
-        for (name, pod) in &self.pods {
+        for (name, pod) in self.pods.iter().filter(|(_, pod)| pod.is_endpoint) {
             let netns = pod
                 .namespace
                 .as_ref()
                 .map(|it| it.path().display().to_string());
             let addresses = [self.at(name, 0).ip(), self.at6(name, 0).ip()];
-            text.push_str(&format!(
-                "- {{name: shop/{name}, netns: '{}', labels: {{app: {name}}}, addresses: {addresses:?}}}\n",
-                netns.unwrap_or_else(|| "/nowhere".into())
-            ));
+            let netns = netns.unwrap_or_else(|| "/nowhere".into());
+            let endpoint = format!(
+                "- {{name: shop/{name}, netns: '{netns}', labels: {{app: {name}}}, \
+                 addresses: {addresses:?}}}\n",
+            );
+            text.push_str(&endpoint);
         }
         fs::write(self.config(), text).unwrap();
     }
