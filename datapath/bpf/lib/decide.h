@@ -83,85 +83,126 @@ static __always_inline void set_redirect(struct run *run, const struct ct_entry 
 	run->denied_direction = DIRECTION_EGRESS;
 }
 
+/* A decision under way. */
+struct decision {
+	struct ct_entry entry; /* as it is to be */
+	const struct ct_entry *old; /* as it is; NULL for a new flow */
+	__u32 port; /* index of port_class_v1 */
+	__u8 wanted; /* enum need */
+	__u8 stale;
+	__u8 taken; /* enum need: decided in this run */
+	__u8 pad;
+};
+
+static __always_inline int decide_egress(struct run *run, struct decision *decision,
+					 const struct endpoint_record *source)
+{
+	const struct ct_entry *old = decision->old;
+	struct ct_entry *entry = &decision->entry;
+	union word word;
+
+	if (!source || entry->flags & FLOW_SOURCE_FROM_MARK) {
+		entry->egress_half = HALF_FOREIGN;
+		return 0;
+	}
+	if (!must_decide(decision->wanted & NEED_EGRESS, decision->stale, entry->egress_half,
+			 &entry->egress))
+		return 0;
+	word.raw = policy_verdict(source->id, DIRECTION_EGRESS, entry->destination_identity,
+				  decision->port);
+	if (is_denied(word.verdict))
+		return deny(run, word.verdict, source->id, DIRECTION_EGRESS);
+	/* What the proxy has begun it ends: the flow's state is in its socket. */
+	if (old && ct_is_redirected(old) && word.verdict.action == ACTION_ALLOW) {
+		word.verdict.action = ACTION_REDIRECT;
+		word.verdict.proxy_port = old->egress.proxy_port;
+	}
+	entry->egress = word.verdict;
+	entry->egress_half = HALF_DECIDED;
+	decision->taken |= NEED_EGRESS;
+	return 0;
+}
+
+static __always_inline int decide_ingress(struct run *run, struct decision *decision,
+					  const struct endpoint_record *destination)
+{
+	struct ct_entry *entry = &decision->entry;
+	union word word;
+
+	/* The proxy's own leg is judged where it arrives. */
+	if (!destination || ct_is_redirected(entry)) {
+		entry->ingress_half = HALF_FOREIGN;
+		return 0;
+	}
+	if (!must_decide(decision->wanted & NEED_INGRESS, decision->stale, entry->ingress_half,
+			 &entry->ingress))
+		return 0;
+	word.raw = policy_verdict(destination->id, DIRECTION_INGRESS, entry->source_identity,
+				  decision->port);
+	/* Only what leaves an endpoint is handed to a proxy. */
+	if (word.verdict.action == ACTION_REDIRECT || is_denied(word.verdict))
+		return deny(run, word.verdict, destination->id, DIRECTION_INGRESS);
+	entry->ingress = word.verdict;
+	entry->ingress_half = HALF_DECIDED;
+	decision->taken |= NEED_INGRESS;
+	return 0;
+}
+
+/* The entry as it was, or a new one, and what of it must be decided. */
+static __always_inline void begin_decision(const struct run *run, const struct ct_entry *old,
+					   struct decision *decision)
+{
+	decision->old = old;
+	decision->stale = !old || old->generation != run->generation;
+	decision->wanted = old && decision->stale ? NEED_BOTH : run->needs;
+	if (old)
+		decision->entry = *old;
+	else
+		begin_entry(run, &decision->entry);
+}
+
 /* Decides what must be decided; returns 0 and leaves a proven entry, or a drop reason. */
 __noinline int decide(struct run *run, const struct ct_entry *old)
 {
 	struct endpoint_record *source, *destination;
-	struct ct_entry entry = {};
-	int told_egress = 0, told_ingress = 0;
-	union word word;
 	const struct address *from, *to;
-	__be16 port;
-	__u32 index;
-	__u8 wanted;
-	int stale;
+	struct decision decision = {};
+	struct ct_entry *entry = &decision.entry;
+	int reason, high;
 
 	if (!run)
 		return DROP_POLICY;
-	from = &run->key.low;
-	to = &run->key.high;
-	port = run->key.high_port;
-	stale = !old || old->generation != run->generation;
-	wanted = old && stale ? NEED_BOTH : run->needs;
-	if (old)
-		entry = *old;
-	else
-		begin_entry(run, &entry);
-	if (entry.flags & FLOW_ORIGINAL_IS_HIGH) {
-		from = &run->key.high;
-		to = &run->key.low;
-		port = run->key.low_port;
-	}
-	index = port_index(run->key.protocol, bpf_ntohs(port));
+	begin_decision(run, old, &decision);
+	high = entry->flags & FLOW_ORIGINAL_IS_HIGH;
+	from = high ? &run->key.high : &run->key.low;
+	to = high ? &run->key.low : &run->key.high;
+	decision.port = port_index(run->key.protocol,
+				   bpf_ntohs(high ? run->key.low_port : run->key.high_port));
 	source = endpoint_of(from);
 	destination = endpoint_of(to);
-	if (!(entry.flags & FLOW_SOURCE_FROM_MARK))
-		entry.source_identity = identity_of(from, source);
-	entry.destination_identity = identity_of(to, destination);
-	set_identities(run, &entry);
+	if (!(entry->flags & FLOW_SOURCE_FROM_MARK))
+		entry->source_identity = identity_of(from, source);
+	entry->destination_identity = identity_of(to, destination);
+	set_identities(run, entry);
 
-	if (!source || entry.flags & FLOW_SOURCE_FROM_MARK) {
-		entry.egress_half = HALF_FOREIGN;
-	} else if (must_decide(wanted & NEED_EGRESS, stale, entry.egress_half, &entry.egress)) {
-		word.raw = policy_verdict(source->id, DIRECTION_EGRESS, entry.destination_identity,
-					  index);
-		if (is_denied(word.verdict))
-			return deny(run, word.verdict, source->id, DIRECTION_EGRESS);
-		/* What the proxy has begun it ends: the flow's state is in its socket. */
-		if (old && ct_is_redirected(old) && word.verdict.action == ACTION_ALLOW) {
-			word.verdict.action = ACTION_REDIRECT;
-			word.verdict.proxy_port = old->egress.proxy_port;
-		}
-		entry.egress = word.verdict;
-		entry.egress_half = HALF_DECIDED;
-		told_egress = 1;
-	}
+	reason = decide_egress(run, &decision, source);
+	if (!reason)
+		reason = decide_ingress(run, &decision, destination);
+	if (reason)
+		return reason;
 
-	if (!destination || ct_is_redirected(&entry)) {
-		entry.ingress_half = HALF_FOREIGN;
-	} else if (must_decide(wanted & NEED_INGRESS, stale, entry.ingress_half, &entry.ingress)) {
-		word.raw = policy_verdict(destination->id, DIRECTION_INGRESS, entry.source_identity,
-					  index);
-		/* Only what leaves an endpoint is handed to a proxy. */
-		if (word.verdict.action == ACTION_REDIRECT || is_denied(word.verdict))
-			return deny(run, word.verdict, destination->id, DIRECTION_INGRESS);
-		entry.ingress = word.verdict;
-		entry.ingress_half = HALF_DECIDED;
-		told_ingress = 1;
-	}
-
-	entry.generation = run->generation;
+	entry->generation = run->generation;
 	if (!run->related)
-		ct_account(&entry, run);
+		ct_account(entry, run);
 	/* A whole new entry: a reader never meets one half of the old decision and one of the new. */
-	if (bpf_map_update_elem(&conntrack_v1, &run->key, &entry, BPF_ANY))
+	if (bpf_map_update_elem(&conntrack_v1, &run->key, entry, BPF_ANY))
 		return DROP_CT_FULL;
-	if (told_egress && source)
-		tell(run, DIRECTION_EGRESS, source->id, entry.egress, old ? &old->egress : NULL);
-	if (told_ingress && destination)
-		tell(run, DIRECTION_INGRESS, destination->id, entry.ingress,
+	if (decision.taken & NEED_EGRESS && source)
+		tell(run, DIRECTION_EGRESS, source->id, entry->egress, old ? &old->egress : NULL);
+	if (decision.taken & NEED_INGRESS && destination)
+		tell(run, DIRECTION_INGRESS, destination->id, entry->ingress,
 		     old ? &old->ingress : NULL);
-	set_redirect(run, &entry);
+	set_redirect(run, entry);
 	return 0;
 }
 

@@ -64,16 +64,7 @@ pub fn compile(rules: &[Rule], identities: &[Identity]) -> Vec<Write> {
             writes.push(Write::PolicyLine(PolicyId::new(policies), base));
         }
     }
-    for (column, port) in ports.iter().enumerate() {
-        writes.push(Write::PortClass(*port, PortClass::new(column as u16 + 1)));
-    }
-    for (column, identity) in identities.iter().enumerate() {
-        let class = PeerClass::new(column as u32 + 1);
-        writes.push(Write::PeerClasses(
-            *identity,
-            PeerClasses::new(class, class),
-        ));
-    }
+    writes.extend(classes(&ports, identities));
     for (endpoint, [ingress, egress]) in pairs {
         let pair = PolicyPair::new(PolicyId::new(ingress), PolicyId::new(egress));
         writes.push(Write::PolicyOf(endpoint, pair));
@@ -82,6 +73,17 @@ pub fn compile(rules: &[Rule], identities: &[Identity]) -> Vec<Write> {
     all.extend(writes);
     all.push(Write::Generation);
     all
+}
+
+/// Class 0 is left to whatever no rule speaks of.
+fn classes(ports: &[PortIndex], identities: &[Identity]) -> Vec<Write> {
+    let ports = ports.iter().zip(1..);
+    let ports = ports.map(|(port, class)| Write::PortClass(*port, PortClass::new(class)));
+    let identities = identities.iter().zip(1..).map(|(identity, class)| {
+        let class = PeerClass::new(class);
+        Write::PeerClasses(*identity, PeerClasses::new(class, class))
+    });
+    ports.chain(identities).collect()
 }
 
 fn decide(
