@@ -18,7 +18,7 @@ use crate::node::Node;
 /// Made by [`Node::checkpoint`] and given back to [`Node::restore`]; everything else is handed in
 /// again as events.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Checkpoint {
     /// The revision of the policies.
     revision: u64,

@@ -1,6 +1,7 @@
 //! What a node knows, for whoever asks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,15 @@ pub enum Party {
     Endpoint(Arc<str>),
 }
 
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Endpoint(name) => f.write_str(name),
+        }
+    }
+}
+
 /// What is decided for a flow: at its source and at its destination, where these are endpoints of
 /// the node.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -36,7 +46,8 @@ pub struct FlowVerdict {
 }
 
 impl FlowVerdict {
-    /// The half that decides: the first that denies, else the first that redirects, else the last.
+    /// The half that decides: the first that denies, else the first that redirects, else the last
+    /// that a rule allows, else the last.
     pub fn decisive(&self) -> Option<(Direction, Verdict)> {
         use palisade_abi::Action::{Deny, Redirect};
         let halves = [
@@ -53,6 +64,7 @@ impl FlowVerdict {
         };
         by(Deny)
             .or_else(|| by(Redirect))
+            .or_else(|| halves.clone().rfind(|(_, half)| half.cookie().get() != 0))
             .or_else(|| halves.clone().next_back())
     }
 }
