@@ -107,6 +107,7 @@ fn absent_and_empty_lists_of_peers_are_not_the_same() {
     assert!(nobody(&peers(&format!(
         "{{toEndpoints: [], toEntities: [all], {port}}}"
     ))));
+    assert!(nobody(&peers("{toEndpoints: [], toCIDR: [10.0.0.0/8]}")));
     assert!(anybody(&peers(&format!("{{toFQDNs: [], {port}}}"))));
     assert!(anybody(&peers("{toEntities: [all]}")));
     assert!(nobody(&peers("{toEntities: [none]}")));
