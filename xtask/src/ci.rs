@@ -40,6 +40,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     steps.run("without feature `kernel`, clang hidden", without_kernel);
     steps.run("fuzz smoke", || fuzz::smoke(fuzz::SECONDS));
     steps.run("conformance", conformance);
+    steps.run("examples", examples);
     steps.run("demo and its report", demo_report);
     steps.run("nothing left behind", leftovers::check);
     steps.finish()
@@ -150,6 +151,16 @@ fn vectors(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     files.retain(|path| path.to_string_lossy().contains(".jsonl"));
     files.sort();
     Ok(files)
+}
+
+/// One program per kind of user, as its front page says to run it.
+fn examples() -> Result<(), Failure> {
+    let release = demo::build()?;
+    for example in ["custom_agent", "dns_filter", "own_maps"] {
+        check(Command::new(release.join(example)).current_dir(root()))?;
+    }
+    let mut explain = Command::new(release.join("explain_flow"));
+    check(explain.args(["examples/policies", "web", "pay:8443"]).current_dir(root()))
 }
 
 fn demo_report() -> Result<(), Failure> {

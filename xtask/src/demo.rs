@@ -27,14 +27,7 @@ pub(crate) fn run(words: &[&str]) -> Result<(), Failure> {
 /// Builds all that is run in release form, in one go, so that features and builds are shared.
 /// Returns the folder of the programs.
 pub(crate) fn build() -> Result<PathBuf, Failure> {
-    check(&mut cargo([
-        "build",
-        "--release",
-        "-p",
-        "palisade",
-        "-p",
-        "palisade-examples",
-        "--bins",
-    ]))?;
+    let words = "build --release -p palisade -p palisade-examples --all-features --bins";
+    check(&mut cargo(words.split(' ')))?;
     Ok(target()?.join("release"))
 }

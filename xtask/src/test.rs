@@ -1,10 +1,11 @@
 //! `cargo xtask test`: every test, or every one that needs no root.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::cargo::{cargo, check, root};
+use serde_json::Value;
+
+use crate::cargo::{cargo, check, metadata};
 use crate::clang;
 use crate::failure::Failure;
 use crate::machine::{is_root, line_as_root};
@@ -66,7 +67,7 @@ pub(crate) fn run_pure() -> Result<(), Failure> {
     let result = steps.finish();
     println!("\nleft out, because it needs root (cargo xtask test):");
     for (package, test) in root_tests()? {
-        println!("  {package}/tests/{test}.rs");
+        println!("  {package} --test {test}");
     }
     if !with_kernel {
         println!("left out, because clang or libelf is missing here (cargo xtask setup):");
@@ -80,10 +81,7 @@ fn pure(features: &[&str], left_out: &[&str]) -> Result<Command, Failure> {
     let mut command = cargo(["test", "--workspace", "--lib", "--bins", "--examples"]);
     exclude(command.args(features), left_out);
     for (package, test) in tests()? {
-        let built = !left_out
-            .iter()
-            .any(|name| name.trim_start_matches("palisade-") == package);
-        if !is_root_test(&test) && built {
+        if !is_root_test(&test) && !left_out.contains(&package.as_str()) {
             command.args(["--test", &test]);
         }
     }
@@ -121,13 +119,20 @@ fn is_root_test(name: &str) -> bool {
     name.starts_with("root_")
 }
 
-/// Every integration test of the workspace: its folder and its name.
+/// Every integration test of the workspace: its crate and its name.
 fn tests() -> Result<Vec<(String, String)>, Failure> {
+    let metadata = metadata()?;
     let mut tests = Vec::new();
-    for folder in entries(&root())? {
-        for test in entries(&root().join(&folder).join("tests")).unwrap_or_default() {
-            if let Some(name) = test.strip_suffix(".rs") {
-                tests.push((folder.clone(), name.to_owned()));
+    for package in list(&metadata, "packages") {
+        let name = package
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        for target in list(package, "targets") {
+            let is_test = list(target, "kind").any(|kind| kind.as_str() == Some("test"));
+            let test = target.get("name").and_then(Value::as_str);
+            if let (true, Some(test)) = (is_test, test) {
+                tests.push((name.to_owned(), test.to_owned()));
             }
         }
     }
@@ -135,12 +140,12 @@ fn tests() -> Result<Vec<(String, String)>, Failure> {
     Ok(tests)
 }
 
-fn entries(folder: &Path) -> Result<Vec<String>, Failure> {
-    let entries = fs::read_dir(folder).map_err(Failure::file(folder))?;
-    let names = entries
+fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
         .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned());
-    Ok(names.collect())
 }
 
 #[cfg(test)]
@@ -156,6 +161,6 @@ mod tests {
                 .any(|word| word.to_string_lossy().starts_with("root_"))
         );
         let left_out = root_tests().unwrap();
-        assert!(left_out.contains(&("testkit".to_owned(), "root_namespace".to_owned())));
+        assert!(left_out.contains(&("palisade-testkit".to_owned(), "root_namespace".to_owned())));
     }
 }

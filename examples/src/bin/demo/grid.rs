@@ -19,7 +19,8 @@ pub(crate) struct Cell {
 
 /// Prints the names of the columns.
 pub(crate) fn head() -> Result<(), Error> {
-    let names = TARGETS.map(|target| format!("{:<6}", target.to.label()));
+    let names =
+        TARGETS.map(|target| format!("{:<6}", target.to.label().trim_start_matches("kube-")));
     let kinds = TARGETS.map(|target| format!("{:<6}", target.kind.label()));
     show(&format!(
         "{:13}{}\n{:13}{}\n",

@@ -46,6 +46,9 @@ pub(crate) const SOURCES: [Party; 7] = [
     Party::Host(EVIL),
 ];
 
+/// A name that everybody may ask for; nobody connects to its address.
+pub(crate) const STATUS: &str = "status.domain.com";
+
 /// The columns of the grid.
 pub(crate) const TARGETS: [Target; 11] = [
     to(WEB, Kind::Tcp(8080)),
@@ -55,7 +58,7 @@ pub(crate) const TARGETS: [Target; 11] = [
     to(PAY, Kind::Ping),
     to(DB, Kind::Tcp(5432)),
     to(DB, Kind::Udp(5433)),
-    to(KUBE_DNS, Kind::Dns("ok.domain.com")),
+    to(KUBE_DNS, Kind::Dns(STATUS)),
     Target {
         to: Party::Host(OK),
         kind: Kind::Tcp(443),

@@ -12,6 +12,7 @@ use crate::cast::{Family, HOSTS, Host, KUBE_DNS, OK, PODS, Party, Pod};
 use crate::dns;
 use crate::error::Error;
 use crate::policies;
+use crate::probe::STATUS;
 use crate::server::Server;
 
 /// Ports that pods and hosts serve, each over TCP and UDP and both families.
@@ -172,6 +173,7 @@ fn dnsmasq(log: &Path) -> Result<Command, Error> {
             command.arg(format!("--host-record={name},{v4},{v6},{ttl}"));
         }
     }
+    command.arg(format!("--host-record={STATUS},198.51.100.70"));
     command.stdout(Stdio::null()).stderr(log);
     Ok(command)
 }

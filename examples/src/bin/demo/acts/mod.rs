@@ -6,6 +6,8 @@ mod policies;
 mod probes;
 mod restart;
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use crate::agent::Agent;
@@ -29,8 +31,9 @@ pub(crate) fn play(report: &mut Report) -> Result<(), Error> {
     // The verdicts stand in the report before anybody has an interface to send from.
     report.save()?;
 
+    let started = Instant::now();
     let status = agent.start(&stage.node)?;
-    policies::play(&agent, &status, report)?;
+    policies::play(&agent, &status, started.elapsed(), report)?;
     let flows = Flows::default();
     let observer = flows.follow(&agent.palisade, &agent.socket)?;
     let dns = stage.start_dns()?;
