@@ -33,11 +33,11 @@ pub struct Checkpoint {
 impl Node {
     /// What a restart needs to know now.
     pub fn checkpoint(&self) -> Checkpoint {
-        let known = self.identities.known().iter();
-        let allocated = known.filter(|(identity, _)| !identity.is_reserved());
         Checkpoint {
             revision: self.revision,
-            identities: allocated
+            identities: self
+                .identities
+                .checkpoint()
                 .map(|(identity, labels)| (identity.get(), labels.canonical_key()))
                 .collect(),
             endpoints: self

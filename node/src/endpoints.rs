@@ -42,6 +42,8 @@ pub(crate) struct Endpoints {
     /// Numbers of endpoints that a restart found and that have not been handed in again.
     expected: BTreeMap<Arc<str>, EndpointId>,
     last: EndpointId,
+    /// Forgotten by the plan that is being carried out: the tables may still know them.
+    leaving: BTreeMap<Arc<str>, EndpointId>,
 }
 
 impl Endpoints {
@@ -62,7 +64,7 @@ impl Endpoints {
         identity: Identity,
     ) -> Result<Option<Member>, Error> {
         self.check(&endpoint)?;
-        let before = self.remove(&endpoint.name);
+        let before = self.take(&endpoint.name);
         let known = before.as_ref().map(|member| member.id);
         let known = known.or_else(|| self.expected.remove(&endpoint.name));
         let id = match known {
@@ -83,6 +85,12 @@ impl Endpoints {
 
     /// Forgets an endpoint.
     pub(crate) fn remove(&mut self, name: &str) -> Option<Member> {
+        let member = self.take(name)?;
+        self.leaving.insert(member.endpoint.name.clone(), member.id);
+        Some(member)
+    }
+
+    fn take(&mut self, name: &str) -> Option<Member> {
         let member = self.members.remove(name)?;
         for address in &member.endpoint.addresses {
             self.owners.remove(address);
@@ -90,9 +98,15 @@ impl Endpoints {
         Some(member)
     }
 
-    /// The number of every endpoint, those expected back included.
+    /// Takes the last plan for carried out.
+    pub(crate) fn settled(&mut self) {
+        self.leaving.clear();
+    }
+
+    /// The number of every endpoint that is here, is expected back, or is just leaving.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = (Arc<str>, EndpointId)> {
-        let expected = self.expected.iter().map(|(name, id)| (name.clone(), *id));
+        let expected = self.expected.iter().chain(&self.leaving);
+        let expected = expected.map(|(name, id)| (name.clone(), *id));
         let members = self
             .members
             .iter()

@@ -16,6 +16,8 @@ pub(crate) struct Identities {
     local: Allocator,
     known: BTreeMap<Identity, LabelSet>,
     given_up: Vec<Identity>,
+    /// Forgotten by the plan that is being carried out: the tables may still know them.
+    leaving: BTreeMap<Identity, LabelSet>,
 }
 
 impl Identities {
@@ -30,6 +32,7 @@ impl Identities {
             local: Allocator::new(Range::LOCAL),
             known,
             given_up: Vec::new(),
+            leaving: BTreeMap::new(),
         }
     }
 
@@ -76,13 +79,26 @@ impl Identities {
         for identity in std::mem::take(&mut self.given_up) {
             match self.range_of(identity).release(identity) {
                 Release::Released => {
-                    self.known.remove(&identity);
+                    self.leaving.extend(self.known.remove_entry(&identity));
                     swept.push(identity);
                 }
                 Release::StillUsed | Release::Unknown => {}
             }
         }
         swept
+    }
+
+    /// Takes the last plan for carried out.
+    pub(crate) fn settled(&mut self) {
+        self.leaving.clear();
+    }
+
+    /// Every identity that the tables may know, for whoever crashes before a plan is carried out.
+    pub(crate) fn checkpoint(&self) -> impl Iterator<Item = (Identity, &LabelSet)> {
+        let known = self.known.iter().chain(&self.leaving);
+        known
+            .map(|(identity, labels)| (*identity, labels))
+            .filter(|(identity, _)| !identity.is_reserved())
     }
 
     /// Keeps a number of unknown labels from being given out.

@@ -83,6 +83,8 @@ impl Node {
     /// # Errors
     /// [`Error`] if the event cannot be taken; then the node is as before.
     pub fn handle(&mut self, event: Event, now: Duration) -> Result<Plan, Error> {
+        self.identities.settled();
+        self.endpoints.settled();
         match event {
             Event::DnsAnswer(answer) => self.learn(&answer, now),
             Event::Tick { live } => self.expire(&live, now),

@@ -26,7 +26,7 @@ use self::model::{Decisions, HALVES, Model};
 use self::world::{Happening, config, happenings};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn every_flow_meets_the_old_decision_or_the_new_one(story in happenings()) {
