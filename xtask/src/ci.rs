@@ -9,9 +9,10 @@ use std::process::{self, Command};
 use crate::cargo::{cargo, check, root};
 use crate::clang;
 use crate::failure::Failure;
+use crate::leftovers::Before;
 use crate::machine::{is_program, is_root, line_as_root};
 use crate::steps::Steps;
-use crate::{demo, fuzz, leftovers, report, setup, test, tidy};
+use crate::{demo, fuzz, report, setup, test, tidy};
 
 pub(crate) fn run() -> Result<(), Failure> {
     if !is_root() {
@@ -21,6 +22,7 @@ pub(crate) fn run() -> Result<(), Failure> {
         )));
     }
     setup::run(setup::For::Ci)?;
+    let before = Before::look();
     let mut steps = Steps::new();
     steps.run("format", format);
     steps.run("tidy", tidy::run);
@@ -42,7 +44,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     steps.run("conformance", conformance);
     steps.run("examples", examples);
     steps.run("demo and its report", demo_report);
-    steps.run("nothing left behind", leftovers::check);
+    steps.run("nothing left behind", || before.compare());
     steps.finish()
 }
 
@@ -160,7 +162,11 @@ fn examples() -> Result<(), Failure> {
         check(Command::new(release.join(example)).current_dir(root()))?;
     }
     let mut explain = Command::new(release.join("explain_flow"));
-    check(explain.args(["examples/policies", "web", "pay:8443"]).current_dir(root()))
+    check(
+        explain
+            .args(["examples/policies", "web", "pay:8443"])
+            .current_dir(root()),
+    )
 }
 
 fn demo_report() -> Result<(), Failure> {
