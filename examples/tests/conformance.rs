@@ -1,5 +1,10 @@
 //! The conformance runner over the vectors that the project keeps.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected fails"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,5 +1,10 @@
 //! The example that compiles a folder and explains a flow.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected fails"
+)]
+
 use std::process::{Command, Output};
 
 fn run(arguments: &[&str]) -> Output {

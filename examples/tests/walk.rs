@@ -1,5 +1,11 @@
 //! The plain walk agrees with the vectors: what the compiler is held against is right itself.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unexpected fails"
+)]
+
 #[path = "../../policy-engine/tests/support/walk.rs"]
 mod walk;
 

@@ -1,5 +1,11 @@
 //! Documents that nobody meant to write: no panic, no hang, and every refusal can be shown.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets something unexpected fails"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! What good documents become.
 
+#![expect(clippy::panic, reason = "a test that meets something unexpected fails")]
+
 use palisade_abi::{Direction, Protocol};
 use palisade_policy::{
     Effect, Kind, Options, PeerKind, Peers, Policy, PortRule, Ports, Redirect, Subject, ingest,

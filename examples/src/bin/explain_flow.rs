@@ -97,9 +97,9 @@ fn read_folder(
             Ok(more) => policies.extend(more.into_iter().map(Arc::new)),
             Err(errors) => {
                 refused = true;
-                errors
-                    .iter()
-                    .for_each(|error| eprintln!("{}", error.render(&text)));
+                for error in &errors {
+                    eprintln!("{}", error.render(&text));
+                }
             }
         }
     }

@@ -76,7 +76,7 @@ pub enum Error {
 /// Runs every scenario of a file, compressed or not.
 ///
 /// # Errors
-/// [`Error`] if the file cannot be read as scenarios.
+/// [`enum@Error`] if the file cannot be read as scenarios.
 pub fn run_file<E: Engine>(path: &Path) -> Result<Report, Error> {
     let mut report = Report::default();
     for vector in read_file(path)? {
@@ -101,7 +101,7 @@ pub fn run_file<E: Engine>(path: &Path) -> Result<Report, Error> {
 /// Reads the scenarios of a file, compressed or not.
 ///
 /// # Errors
-/// [`Error`] if the file cannot be read as scenarios.
+/// [`enum@Error`] if the file cannot be read as scenarios.
 pub fn read_file(path: &Path) -> Result<Vec<Vector>, Error> {
     let read_error = |source| Error::Read {
         path: path.to_owned(),

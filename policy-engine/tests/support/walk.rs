@@ -90,11 +90,7 @@ fn has_reserved(labels: &LabelSet, name: &str) -> bool {
 }
 
 /// The items of a rule that the port matches; a rule without ports matches as a whole.
-fn matching_ports<'r>(
-    rule: &'r Rule,
-    protocol: Protocol,
-    port: u16,
-) -> Vec<(&'r Rule, Option<&'r PortRule>)> {
+fn matching_ports(rule: &Rule, protocol: Protocol, port: u16) -> Vec<(&Rule, Option<&PortRule>)> {
     match &rule.ports {
         Ports::All => vec![(rule, None)],
         Ports::Some(items) => items
