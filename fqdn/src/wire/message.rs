@@ -1,7 +1,5 @@
 //! A message: its header, its question, and the way to its records.
 
-use thiserror::Error as ThisError;
-
 use super::cursor::Cursor;
 use super::record::{Opt, Record, Records, Section};
 use super::{Class, Error, Header, Opcode, Rcode, RecordType};
@@ -29,7 +27,7 @@ pub struct Question<'a> {
 }
 
 /// What to do about a message that is no query one would forward.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ThisError)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unacceptable {
     /// Nobody waits for an answer to it: a response, or less than a header.
     #[error("the message is no query")]
@@ -40,7 +38,7 @@ pub enum Unacceptable {
 }
 
 /// Why a response does not answer a query.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ThisError)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Mismatch {
     /// It is a query itself.

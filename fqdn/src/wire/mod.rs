@@ -13,8 +13,6 @@ mod record;
 mod reply;
 mod resolution;
 
-use thiserror::Error;
-
 pub use self::code::{Class, ErrorCode, Opcode, Rcode, RecordType};
 pub use self::header::Header;
 pub use self::message::{Message, Mismatch, Question, Unacceptable};
@@ -26,7 +24,7 @@ use self::cursor::Cursor;
 use crate::name::DnsName;
 
 /// Why bytes are not a DNS message. Offsets count from the start of the message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Error)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The message ends within what is read.
