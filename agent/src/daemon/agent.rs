@@ -27,6 +27,8 @@ use crate::policies;
 const TICK: Duration = Duration::from_millis(500);
 /// How often connections are counted if nothing else asks for them.
 const COUNT: Duration = Duration::from_secs(10);
+/// How many ticks go by before an endpoint that could not be added is tried again.
+const RETRY: u32 = 4;
 /// How often a write that the kernel refuses is tried again.
 const TRIES: u32 = 5;
 
@@ -40,6 +42,14 @@ pub(super) struct Agent {
     held: BTreeMap<Token, Held>,
     next_token: u64,
     counted: Option<Instant>,
+    ticks: u32,
+}
+
+/// Whether the node took an event.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Taken {
+    No,
+    Yes,
 }
 
 impl Agent {
@@ -57,6 +67,7 @@ impl Agent {
             held: BTreeMap::new(),
             next_token: 0,
             counted: None,
+            ticks: 1,
         }
     }
 
@@ -145,6 +156,18 @@ impl Agent {
         }
     }
 
+    /// As [`Agent::take`], for what can wait: an event that the node cannot take now is a trouble.
+    fn try_take(&mut self, about: &str, event: Event) -> Result<Taken, DaemonError> {
+        match self.take(event) {
+            Ok(()) => Ok(Taken::Yes),
+            Err(DaemonError::Node(error)) => {
+                self.shared.trouble(about, chain(&error));
+                Ok(Taken::No)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Gives an endpoint its programs and hands it in. What stands in the way of one endpoint does
     /// not stand in the way of the others.
     fn add(&mut self, config: &EndpointConfig) -> Result<(), DaemonError> {
@@ -163,22 +186,38 @@ impl Agent {
             self.shared.trouble(&about, chain(&error));
             return Ok(());
         }
-        let endpoint = Endpoint {
+        let event = Event::EndpointAdded(Endpoint {
             name: config.name.clone(),
             labels: config.labels.clone(),
             addresses: interface.addresses,
             link: interface.link,
-        };
-        self.take(Event::EndpointAdded(endpoint))
+        });
+        if self.try_take(&about, event)? == Taken::Yes {
+            self.shared.well(&about);
+        }
+        Ok(())
     }
 
-    /// Takes the programs off devices that are no endpoint's any more.
+    /// Tries again what stood in the way of endpoints.
+    fn add_missing(&mut self) -> Result<(), DaemonError> {
+        let shared = self.shared.clone();
+        for config in &shared.config.endpoints {
+            if shared.node().endpoint(&config.name).is_none() {
+                self.add(config)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the programs off devices that are no endpoint's any more. Those of an endpoint that
+    /// has a trouble keep them: without a record nothing passes there.
     fn release_strangers(&mut self) -> Result<(), DaemonError> {
-        let own: BTreeSet<u32> = {
-            let node = self.shared.node();
-            let members = node.endpoints();
-            members.map(|member| member.endpoint.link.ifindex).collect()
-        };
+        let shared = self.shared.clone();
+        let mut own = BTreeSet::new();
+        for config in &shared.config.endpoints {
+            let device = self.netlink.device(&interfaces::host_name(config))?;
+            own.extend(device.map(|device| device.ifindex));
+        }
         for ifindex in self.datapath.attached()? {
             if !own.contains(&ifindex) {
                 self.datapath.detach(ifindex)?;
@@ -258,9 +297,13 @@ impl Agent {
 
     fn tick(&mut self) -> Result<(), DaemonError> {
         self.check_interfaces()?;
+        if self.ticks.is_multiple_of(RETRY) {
+            self.add_missing()?;
+        }
+        self.ticks = self.ticks.wrapping_add(1);
         let hosts = host_addresses(&self.shared.config, &mut self.netlink)?;
         if *self.shared.node().hosts() != hosts {
-            self.take(Event::HostAddresses(hosts))?;
+            self.try_take("host addresses", Event::HostAddresses(hosts))?;
         }
         self.shared
             .flows
@@ -278,7 +321,7 @@ impl Agent {
         self.counted = Some(Instant::now());
         self.shared.report().connections = connections.len();
         let live = connections.iter().filter_map(live).collect();
-        self.take(Event::Tick { live })
+        self.try_take("dns", Event::Tick { live }).map(drop)
     }
 
     /// Lets endpoints go whose interface has gone, with their namespace or without it.
@@ -297,7 +340,7 @@ impl Agent {
             let about = format!("endpoint {name}");
             self.shared
                 .trouble(&about, "its interface has gone, and so has it".into());
-            self.take(Event::EndpointRemoved(name))?;
+            self.try_take(&about, Event::EndpointRemoved(name))?;
             self.datapath.detach(ifindex)?;
         }
         Ok(())

@@ -146,7 +146,7 @@ pub(super) fn name_of(index: u32) -> String {
 
 /// The host-side name: what the configuration says, or one that follows from the endpoint's name,
 /// so that a later start finds the interface again.
-fn host_name(config: &EndpointConfig) -> String {
+pub(super) fn host_name(config: &EndpointConfig) -> String {
     match &config.interface {
         Some(name) => name.clone(),
         None => format!("pal{:08x}", fnv(config.name.as_bytes())),

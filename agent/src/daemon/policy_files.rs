@@ -55,6 +55,15 @@ impl PolicyFiles {
                 continue;
             }
             match ingest::read(&name, &text, &self.options) {
+                Ok(policies) if policies.is_empty() => {
+                    // Whoever is about to write a file has emptied it first.
+                    let reasons = format!(
+                        "error: {name}: no policy in it; to take policies out of force remove the \
+                         file\n{}",
+                        what_stays(known)
+                    );
+                    next.refuse(&name, text, reasons, known, &mut owners);
+                }
                 Ok(policies) => {
                     let policies = policies.into_iter().map(Arc::new).collect();
                     let file = File { text, policies };
@@ -216,6 +225,16 @@ spec:
         // Said once, not at each look at the folder.
         let again = broken.with(texts(&[("p/pay.yaml", "spec: [")]));
         assert_eq!(again.newly_refused(&broken).count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_was_emptied_takes_nothing_out_of_force() {
+        let none = PolicyFiles::new(Options::default());
+        let good = none.with(texts(&[("p/pay.yaml", GOOD)]));
+        let empty = good.with(texts(&[("p/pay.yaml", "\n")]));
+        assert!(empty.is_same(&good));
+        assert_eq!(empty.refused().count(), 1);
+        assert_eq!(good.with(Texts::new()).policies().len(), 0);
     }
 
     #[test]

@@ -12,8 +12,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::Message;
 
-/// Files are written in several steps; what follows within so many milliseconds is one change.
-const DEBOUNCE: u8 = 20;
+/// What follows within so many milliseconds is one change.
+const DEBOUNCE: u8 = 3;
 /// Some file systems tell nothing, and a folder that is gone cannot be watched.
 const RESCAN: Duration = Duration::from_secs(2);
 
@@ -51,8 +51,8 @@ enum Folder {
 
 fn watched(folder: &Path) -> nix::Result<Inotify> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    // Not IN_CREATE: a file that was just made has nothing in it yet.
     let flags = AddWatchFlags::IN_CLOSE_WRITE
-        | AddWatchFlags::IN_CREATE
         | AddWatchFlags::IN_DELETE
         | AddWatchFlags::IN_DELETE_SELF
         | AddWatchFlags::IN_MOVE

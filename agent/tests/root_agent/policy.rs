@@ -105,6 +105,7 @@ fn an_endpoint_whose_namespace_goes_away_leaves_the_others_alone() {
     let _pay = echo::Server::tcp(lab.pod("pay"), lab.at("pay", 8443)).unwrap();
     let mut connection = Connection::open(lab.pod("cart"), lab.at("pay", 8443)).unwrap();
     let revision = lab.revision();
+    let netns = lab.pod("web").path().to_owned();
     lab.remove_pod("web");
     wait_for("the removal", PATIENCE, || {
         lab.ask(&["endpoint", "list"]).as_array().unwrap().len() == 2
@@ -116,6 +117,11 @@ fn an_endpoint_whose_namespace_goes_away_leaves_the_others_alone() {
     assert_eq!(lab.revision(), revision);
     let identities = lab.ask(&["identity", "list"]).to_string();
     assert!(!identities.contains("k8s:app=web"), "{identities}");
+    // Should it come back under its name, it is an endpoint again.
+    lab.bring_back("web", &netns);
+    wait_for("the return", PATIENCE, || lab.trouble() == "[]").unwrap();
+    assert!(Connection::open(lab.pod("web"), lab.at("pay", 8443)).is_err());
+    drop(fs::remove_file(netns));
 }
 
 #[test]

@@ -100,6 +100,13 @@ impl Lab {
         self.pods.get_mut(name).unwrap().namespace = None;
     }
 
+    /// Makes a namespace anew that was removed, under the name that it had.
+    pub(crate) fn bring_back(&mut self, name: &str, path: &std::path::Path) {
+        let namespace = Namespace::new(name).unwrap();
+        std::os::unix::fs::symlink(namespace.path(), path).unwrap();
+        self.pods.get_mut(name).unwrap().namespace = Some(namespace);
+    }
+
     /// The IPv4 address of a pod with a port.
     pub(crate) fn at(&self, name: &str, port: u16) -> SocketAddr {
         let number = self.pods[name].number;
