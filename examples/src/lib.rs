@@ -1,3 +1,4 @@
 //! One runnable example per kind of user.
+#![forbid(unsafe_code)]
 
 pub mod conformance;

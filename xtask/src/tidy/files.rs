@@ -24,8 +24,9 @@ impl Source {
 
     /// Whether the file holds tests only.
     pub(super) fn is_test(&self) -> bool {
-        let mut parts = self.path.split('/');
-        parts.any(|part| ["tests", "tests.rs", "fuzz_targets"].contains(&part))
+        // The first part is the crate's folder, and one of these is called `benches`.
+        let mut parts = self.path.split('/').skip(1);
+        parts.any(|part| ["benches", "fuzz_targets", "tests", "tests.rs"].contains(&part))
     }
 
     fn has_extension(&self, extension: &str) -> bool {

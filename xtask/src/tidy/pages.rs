@@ -11,6 +11,9 @@ use crate::failure::Failure;
 
 use super::Outcome;
 
+/// Crates that nobody embeds.
+const NOT_LIBRARIES: [&str; 2] = ["benches", "examples"];
+
 /// The pages whose links are followed.
 const PAGES: [&str; 4] = [
     "README.md",
@@ -32,9 +35,14 @@ pub(super) fn check(metadata: &Value) -> Result<Outcome, Failure> {
         let Some(folder) = Path::new(manifest).parent() else {
             continue;
         };
-        let name = folder.strip_prefix(&root).unwrap_or(folder).display();
+        let name = folder
+            .strip_prefix(&root)
+            .unwrap_or(folder)
+            .display()
+            .to_string();
         let library = folder.join("src/lib.rs");
-        if library.is_file() && !has_doctest(&read(&library)?) {
+        let is_library = library.is_file() && !NOT_LIBRARIES.contains(&name.as_str());
+        if is_library && !has_doctest(&read(&library)?) {
             outcome
                 .findings
                 .push(format!("{name}/src/lib.rs has no example that runs"));
