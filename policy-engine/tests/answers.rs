@@ -361,3 +361,32 @@ fn the_budget_counts_what_is_in_force() {
     let text = budget.to_string();
     assert!(text.starts_with("4 endpoints, 14 identities in"), "{text}");
 }
+
+#[test]
+fn classes_and_numbers_do_not_pile_up() {
+    let mut node = Node::new(&FILES);
+    let budget = |node: &Node| node.tables.budget();
+    let (before, mut writes) = (budget(&node), 0);
+    for port in 1_000..1_150 {
+        // A rule for a port that no rule named before, in place of the last such rule.
+        let changed = PAY.replace("8443", &port.to_string());
+        writes += node
+            .update(&[FILES[0], ("policies/pay.yaml", &changed)])
+            .len();
+    }
+    node.update(&FILES);
+    let after = budget(&node);
+    assert_eq!(
+        (before.identities, before.endpoints),
+        (after.identities, after.endpoints)
+    );
+    assert!(after.port_classes < before.port_classes + 100, "{after}");
+    assert!(
+        after.ingress_classes < before.ingress_classes + 100,
+        "{after}"
+    );
+    for (table, fill) in &after.tables {
+        assert!(fill.used <= before.tables[table].used + 100, "{after}");
+    }
+    assert!(writes < 150 * 20, "{writes} writes for 150 changes");
+}

@@ -281,12 +281,14 @@ proptest! {
         worlds in world::worlds(5),
         learnt in any::<[u8; 4]>(),
         slots in 24..64_u32,
+        any_order in any::<bool>(),
         mut rng in any::<u64>().prop_perturb(|_, rng| rng),
     ) {
+        let order = if any_order { LoadOrder::Any } else { LoadOrder::InOrder };
         // Lines collide and move, numbers are soon used again, some updates do not fit.
         let sizes = TableSizes { row_slots: slots, cell_slots: 2 * slots, ..SIZES };
-        let history = History::of(&worlds, learnt, LoadOrder::InOrder, Tables::new(sizes));
-        history.check(LoadOrder::InOrder, &mut rng)?;
+        let history = History::of(&worlds, learnt, order, Tables::new(sizes));
+        history.check(order, &mut rng)?;
     }
 }
 
