@@ -15,8 +15,11 @@ use palisade_abi::EndpointId;
 use palisade_fqdn::wire::Message;
 use palisade_fqdn::{Answer, Cache, DnsName, Filter, Limits, MatchPattern, PatternSet};
 
+/// Makes the text of a number.
+type Text = fn(u32) -> String;
+
 fn match_a_name(criterion: &mut Criterion) {
-    let shapes: [(&str, fn(u32) -> String, fn(u32) -> String); 3] = [
+    let shapes: [(&str, Text, Text); 3] = [
         (
             "half",
             |i| match i % 2 {

@@ -27,11 +27,11 @@ pub(crate) fn run() -> Result<(), Failure> {
     steps.run("format", format);
     steps.run("tidy", tidy::run);
     steps.run("clippy", || {
-        let words = "clippy --workspace --all-targets --all-features -- -D warnings";
+        let words = "clippy --workspace --all-targets --all-features --keep-going -- -D warnings";
         check(&mut cargo(words.split(' ')))
     });
     steps.run("documentation", || {
-        let words = "doc --workspace --all-features --no-deps";
+        let words = "doc --workspace --all-features --no-deps --keep-going";
         check(cargo(words.split(' ')).env("RUSTDOCFLAGS", "-D warnings"))
     });
     test::all(&mut steps);
