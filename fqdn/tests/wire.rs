@@ -281,8 +281,14 @@ fn aliases_in_a_circle_lead_nowhere() -> Result<(), Box<dyn Error>> {
 
 #[test]
 fn pointers_lead_backwards_only() -> Result<(), Box<dyn Error>> {
-    // To itself, to what follows, in a circle of two.
-    for name in [&b"\xc0\x1d"[..], b"\xc0\x30", b"\x01a\xc0\x1d", b"\xff\xff"] {
+    // The record starts at byte 28: to itself, into itself, around its label, to what follows.
+    for name in [
+        &b"\xc0\x1c"[..],
+        b"\xc0\x1d",
+        b"\x01a\xc0\x1c",
+        b"\xc0\x30",
+        b"\xff\xff",
+    ] {
         let record = [name, b"\0\x01\0\x01\0\0\0\x05\0\x04\xc0\0\x02\x01"].concat();
         let bytes = answer(&[&record]);
         let message = Message::parse(&bytes)?;
