@@ -488,6 +488,18 @@ fn through_the_stack_each_side_decides_its_own_half() {
     });
 }
 
+#[test]
+fn through_the_stack_a_server_that_only_sends_is_cut_by_its_clients_policy() {
+    in_both_families(through_the_stack, |scene| {
+        assert_eq!(scene.sent(FromWeb, 0, &scene.ask(TCP_SYN)), PASSED);
+        assert_eq!(scene.sent(ToDb, FROM_WEB, &scene.ask(TCP_SYN)), PASSED);
+        let data = scene.answer(TCP_ACK);
+        assert_eq!(scene.sent(FromDb, 0, &data), PASSED);
+        scene.rig.rules(&rules(deny(2), allow(11)));
+        assert_eq!(scene.sent(FromDb, 0, &data), dropped(PolicyDeny, 2));
+    });
+}
+
 fn audit() -> Setup {
     Setup {
         mode: Mode::Audit,
