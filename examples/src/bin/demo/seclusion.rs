@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode};
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -44,7 +45,11 @@ pub(crate) fn enter() -> Result<(), Error> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(Error::io("to end with the parent"))?;
     let none: Option<&str> = None;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(none, "/", none, private, none).map_err(Error::io("mounts of its own"))?;
+    match mount(none, "/", none, private, none) {
+        // In a chroot the root may be no mount of its own; what it stands on cannot be reached.
+        Ok(()) | Err(Errno::EINVAL) => {}
+        Err(error) => return Err(Error::io("mounts of its own")(error)),
+    }
     for (kind, place) in [("proc", "/proc"), ("tmpfs", "/run")] {
         mount(Some(kind), place, Some(kind), MsFlags::empty(), none)
             .map_err(io::Error::from)
