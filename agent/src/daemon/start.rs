@@ -78,12 +78,20 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     log(format_args!("ready"));
     let ended = agent.run(&receive);
     drop(proxy);
-    drop(std::fs::remove_file(&shared.config.socket));
+    finish(&shared.config, &agent.into_state(), ended)
+}
+
+/// Leaves the node as the configuration asks, or after a failure as it is.
+fn finish(
+    config: &Config,
+    state: &State,
+    ended: Result<(), DaemonError>,
+) -> Result<(), DaemonError> {
+    drop(std::fs::remove_file(&config.socket));
     ended?;
-    match shared.config.on_exit {
+    match config.on_exit {
         OnExit::Detach => {
-            let state = agent.into_state();
-            remove_everything(&shared.config, &state)?;
+            remove_everything(config, state)?;
             log(format_args!("detached"));
         }
         OnExit::Keep => log(format_args!("ended; the datapath stays in force")),
