@@ -23,6 +23,7 @@ mod time;
 mod watch;
 
 use std::fmt;
+use std::time::Instant;
 
 use palisade_proxy::Held;
 
@@ -33,8 +34,9 @@ use crate::print;
 /// What the event loop is told.
 #[derive(Debug)]
 enum Message {
-    /// A server's answer that is not to be seen before its addresses are enforced.
-    Answer(Held),
+    /// A server's answer that is not to be seen before its addresses are enforced, and since when
+    /// it waits.
+    Answer(Held, Instant),
     /// The folder of policies may have changed.
     Folder,
     /// The agent is to end.

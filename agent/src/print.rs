@@ -93,10 +93,12 @@ fn maps(status: &Status) -> String {
 fn dns(status: &Status) -> String {
     match status.dns.port {
         Some(port) => format!(
-            "{} names, {} addresses, {} answers waiting, proxy on port {port}",
+            "{} names, {} addresses, {} answers waiting, held {} (longest {}), proxy on port {port}",
             number(status.dns.names as u64),
             number(status.dns.addresses as u64),
             number(status.dns.waiting as u64),
+            span(Duration::from_micros(status.dns.last_held_microseconds)),
+            span(Duration::from_micros(status.dns.longest_held_microseconds)),
         ),
         None => "no proxy".into(),
     }

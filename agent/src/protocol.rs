@@ -97,6 +97,10 @@ pub(crate) struct DnsStatus {
     pub(crate) names: usize,
     pub(crate) addresses: usize,
     pub(crate) waiting: usize,
+    /// How long the last answer waited for its addresses to be enforced.
+    pub(crate) last_held_microseconds: u64,
+    /// The longest that one did.
+    pub(crate) longest_held_microseconds: u64,
 }
 
 /// The event ring, in short.

@@ -1,6 +1,8 @@
 //! Veth pairs between namespaces.
 
-use crate::{Error, Namespace};
+use std::time::Duration;
+
+use crate::{Error, Namespace, wait_for};
 
 /// One end of a veth pair.
 #[derive(Clone, Copy, Debug)]
@@ -36,5 +38,23 @@ pub fn pair(one: &End<'_>, other: &End<'_>) -> Result<(), Error> {
             .sysctl(&format!("net.ipv6.conf.{}.accept_dad", end.name), "0")?;
         end.namespace.ip(&format!("link set {} up", end.name))?;
     }
-    Ok(())
+    [one, other].into_iter().try_for_each(wait_until_running)
 }
+
+/// A veth whose ends have equal numbers carries packets only up to a second after both are up.
+fn wait_until_running(end: &End<'_>) -> Result<(), Error> {
+    let command = format!("link show {}", end.name);
+    let is_running = || {
+        end.namespace
+            .ip(&command)
+            .is_ok_and(|it| it.contains("state UP"))
+    };
+    let waited = wait_for("the link", PATIENCE, is_running);
+    waited.map_err(|timeout| Error::Failed {
+        command: format!("ip {command}"),
+        output: timeout.to_string(),
+    })
+}
+
+/// How long a link may take to carry packets.
+const PATIENCE: Duration = Duration::from_secs(5);

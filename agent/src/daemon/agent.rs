@@ -39,7 +39,7 @@ pub(super) struct Agent {
     datapath: Datapath,
     state: State,
     netlink: Netlink,
-    held: BTreeMap<Token, Held>,
+    held: BTreeMap<Token, (Held, Instant)>,
     next_token: u64,
     counted: Option<Instant>,
     ticks: u32,
@@ -93,6 +93,7 @@ impl Agent {
             self.add(endpoint)?;
         }
         self.take(Event::Restored)?;
+        interfaces::wait_until_running(&mut self.netlink, endpoints)?;
         self.release_strangers()
     }
 
@@ -102,7 +103,7 @@ impl Agent {
         loop {
             let patience = next.saturating_duration_since(Instant::now());
             match receive.recv_timeout(patience) {
-                Ok(Message::Answer(held)) => self.answer(held)?,
+                Ok(Message::Answer(held, since)) => self.answer(held, since)?,
                 Ok(Message::Folder) => self.read_policies()?,
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -130,10 +131,13 @@ impl Agent {
         }
         for effect in &plan.effects {
             if let Effect::ReleaseAnswer(token) = effect
-                && let Some(held) = self.held.remove(token)
+                && let Some((held, since)) = self.held.remove(token)
             {
                 // Too late or not, the addresses are enforced.
                 let _released = held.release();
+                let mut report = self.shared.report();
+                report.last_held = since.elapsed();
+                report.longest_held = report.longest_held.max(report.last_held);
             }
         }
         let revision = self.shared.node().revision();
@@ -226,7 +230,7 @@ impl Agent {
         Ok(())
     }
 
-    fn answer(&mut self, held: Held) -> Result<(), DaemonError> {
+    fn answer(&mut self, held: Held, since: Instant) -> Result<(), DaemonError> {
         let token = Token(self.next_token);
         self.next_token += 1;
         let answer = held.answer();
@@ -237,7 +241,7 @@ impl Agent {
             addresses: answer.addresses.to_vec(),
             ttl: answer.ttl,
         });
-        self.held.insert(token, held);
+        self.held.insert(token, (held, since));
         match self.take(event) {
             Err(DaemonError::Node(error)) => {
                 self.held.remove(&token);

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use palisade_abi::{DropReason, Mode};
 use palisade_node::{DnsOutcome, DnsVerdict, Member, Node, Party};
@@ -66,7 +67,7 @@ impl Policy for DnsPolicy {
     fn answer(&self, held: Held) {
         let send = self.send.lock().unwrap_or_else(PoisonError::into_inner);
         // Without an event loop the answer is given up, and so it should be.
-        drop(send.send(Message::Answer(held)));
+        drop(send.send(Message::Answer(held, Instant::now())));
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::net::if_::if_indextoname;
 use nix::sched::{CloneFlags, setns};
@@ -23,6 +24,11 @@ const GATEWAYS: [IpAddr; 2] = [
 ];
 /// The name of an interface that the agent makes, inside the endpoint's namespace.
 const INSIDE: &str = "eth0";
+
+/// How long all interfaces together are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks at an interface.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Why an endpoint has no interface.
 #[derive(Debug, Error)]
@@ -115,6 +121,27 @@ pub(super) fn connect(
     netlink.set_up(ifindex)?;
     for address in &config.addresses {
         netlink.set_route(&Route::on_link(Prefix::exact(*address), ifindex))?;
+    }
+    Ok(())
+}
+
+/// Waits until packets pass the interfaces that the agent made, for a moment at most.
+///
+/// The kernel lets a veth wait for up to a second if its two ends happen to have equal numbers.
+pub(super) fn wait_until_running(
+    netlink: &mut Netlink,
+    configs: &[EndpointConfig],
+) -> Result<(), InterfaceError> {
+    let deadline = Instant::now() + PATIENCE;
+    for config in configs.iter().filter(|config| config.interface.is_none()) {
+        let name = host_name(config);
+        while Instant::now() < deadline
+            && netlink
+                .device(&name)?
+                .is_some_and(|device| !device.is_running)
+        {
+            thread::sleep(PAUSE);
+        }
     }
     Ok(())
 }

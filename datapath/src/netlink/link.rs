@@ -20,6 +20,8 @@ pub struct Device {
     pub mac: [u8; 6],
     /// Whether it is administratively up.
     pub is_up: bool,
+    /// Whether it carries packets: a veth does so up to a second after both of its ends are up.
+    pub is_running: bool,
 }
 
 /// A veth pair to be made.
@@ -142,6 +144,7 @@ fn device(answer: &RouteNetlinkMessage) -> Option<Device> {
         name: String::new(),
         mac: [0; 6],
         is_up: message.header.flags.contains(LinkFlags::Up),
+        is_running: message.header.flags.contains(LinkFlags::Running),
     };
     for attribute in &message.attributes {
         match attribute {
