@@ -475,7 +475,7 @@ impl Loads {
         match order {
             LoadOrder::InOrder => {
                 let mut moments = [start; 8];
-                if end % 2 == 0 {
+                if end.is_multiple_of(2) {
                     moments[1..].fill_with(|| moment(start));
                     moments.sort_unstable();
                 } else {

@@ -53,37 +53,52 @@ impl<'a> Index<'a> {
             .requirements()
             .iter()
             .filter_map(|one| self.candidates(one))
-            .min_by_key(Vec::len);
-        let candidates =
-            narrowest.unwrap_or_else(|| (0..).zip(self.sets).map(|(at, _)| at).collect());
+            .min_by_key(|lists| lists.iter().map(|list| list.len()).sum::<usize>());
         let matches = |at: &u32| {
             let set = self.sets.get(*at as usize);
             set.is_some_and(|set| selector.matches(set))
         };
-        candidates.into_iter().filter(matches).collect()
+        match narrowest {
+            Some(lists) => lists
+                .into_iter()
+                .flatten()
+                .copied()
+                .filter(matches)
+                .collect(),
+            None => (0..)
+                .zip(self.sets)
+                .map(|(at, _)| at)
+                .filter(matches)
+                .collect(),
+        }
     }
 
     /// A superset of the sets that meet a requirement; `None` if the index does not help.
-    fn candidates(&self, requirement: &Requirement) -> Option<Vec<u32>> {
+    fn candidates<'s>(&'s self, requirement: &'s Requirement) -> Option<Vec<&'s [u32]>> {
         let key = requirement.key();
         match requirement.operator() {
             Operator::Exists => Some(match key.prefix() {
                 Some(prefix) => self.inside(prefix),
-                None => self.by_key.get(key.key()).cloned().unwrap_or_default(),
+                None => self
+                    .by_key
+                    .get(key.key())
+                    .map(AsRef::as_ref)
+                    .into_iter()
+                    .collect(),
             }),
             Operator::In(values) if key.prefix().is_none() => {
                 let lists = values.iter().filter_map(|value| {
                     let pair: (&str, &str) = (key.key(), value);
                     self.by_value.get(&pair)
                 });
-                Some(lists.flatten().copied().collect())
+                Some(lists.map(AsRef::as_ref).collect())
             }
             _ => None,
         }
     }
 
-    fn inside(&self, prefix: Prefix) -> Vec<u32> {
+    fn inside(&self, prefix: Prefix) -> Vec<&[u32]> {
         let range = self.by_prefix.range(prefix.address()..=prefix.last());
-        range.flat_map(|(_, at)| at).copied().collect()
+        range.map(|(_, at)| at.as_ref()).collect()
     }
 }

@@ -21,6 +21,7 @@ pub(crate) use self::describe::{peer as peer_text, port as port_text};
 pub(crate) use self::logical::{Both, Content, Logical, PortGroup, Signature};
 pub use self::rows::ProxyPorts;
 pub(crate) use self::signatures::Signatures;
+use self::subjects::all_sides;
 pub(crate) use self::subjects::{Otherwise, Side, sides};
 
 use self::groups::Groups;
@@ -110,24 +111,28 @@ fn distinct_sides(
     desired: &Desired<'_>,
     rules: &[&Rule],
 ) -> (Vec<Sided>, BTreeMap<EndpointId, Both<u32>>) {
-    let mut by_labels: HashMap<&LabelSet, Both<u32>> = HashMap::new();
+    let sets: BTreeSet<&LabelSet> = desired.endpoints.iter().map(|one| &one.labels).collect();
+    let sets: Vec<&LabelSet> = sets.into_iter().collect();
+    let all = all_sides(&sets, rules, desired.options);
     let mut places: BTreeMap<Sided, u32> = BTreeMap::new();
     let mut distinct = Vec::new();
-    let mut endpoints = BTreeMap::new();
-    for endpoint in desired.endpoints {
-        let pair = *by_labels.entry(&endpoint.labels).or_insert_with(|| {
-            let sides = sides(&endpoint.labels, rules, desired.options);
-            Both::new(|direction| {
-                let side = (direction, sides.get(direction).clone());
-                let next = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
-                *places.entry(side).or_insert_with_key(|side| {
-                    distinct.push(side.clone());
-                    next
-                })
+    let mut by_labels: HashMap<&LabelSet, Both<u32>> = HashMap::new();
+    for (labels, sides) in sets.into_iter().zip(all) {
+        let pair = Both::new(|direction| {
+            let side = (direction, sides.get(direction).clone());
+            let next = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
+            *places.entry(side).or_insert_with_key(|side| {
+                distinct.push(side.clone());
+                next
             })
         });
-        endpoints.insert(endpoint.id, pair);
+        by_labels.insert(labels, pair);
     }
+    let endpoints = desired.endpoints.iter().filter_map(|endpoint| {
+        let pair = by_labels.get(&endpoint.labels)?;
+        Some((endpoint.id, *pair))
+    });
+    let endpoints = endpoints.collect();
     (distinct, endpoints)
 }
 
