@@ -26,9 +26,10 @@ pub(crate) fn is_inside() -> bool {
 
 /// Starts the process that plays and waits for it.
 pub(crate) fn start() -> Result<ExitCode, Error> {
+    // Before the mounts part: from a chroot the old ones have other names afterwards.
+    let program = env::current_exe().map_err(Error::io("the demo's own program"))?;
     let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
     unshare(flags).map_err(Error::io("namespaces of its own, which take root"))?;
-    let program = env::current_exe().map_err(Error::io("the demo's own program"))?;
     let status = Command::new(program)
         .args(env::args_os().skip(1))
         .env(INSIDE, "1")
