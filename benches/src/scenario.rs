@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use palisade_abi::{EndpointId, TableSizes};
 use palisade_identity::{Identity, LabelSet, Prefix, reserved};
 use palisade_policy::{
-    AllowLocalhost, Desired, Level, LocalEndpoint, Options, Policy, ProxyPorts, ingest,
+    AllowLocalhost, Desired, Level, LocalEndpoint, NamedPorts, Options, Policy, ProxyPorts, ingest,
 };
 use serde_json::Value;
 
@@ -116,7 +116,8 @@ impl Scenario {
             endpoints: &self.endpoints,
             policies: &self.policies,
             options: &self.options,
-            proxy_ports: ProxyPorts::default(),
+            named_ports: NamedPorts::NONE,
+            proxy_ports: ProxyPorts::NONE,
         }
     }
 
@@ -148,10 +149,7 @@ impl Scenario {
         let endpoint = |value: &Value| -> Option<LocalEndpoint> {
             let id = u16::try_from(value.get("id")?.as_u64()?).ok()?;
             let labels = identities.get(&number(value, "identity")?)?.clone();
-            Some(LocalEndpoint {
-                id: EndpointId::new(id),
-                labels,
-            })
+            Some(LocalEndpoint::new(EndpointId::new(id), labels))
         };
         let endpoints = list(value, "endpoints").iter().map(endpoint);
         let endpoints: Option<_> = endpoints.collect();

@@ -63,10 +63,7 @@ pub fn cluster(policies: u32, identities: u32, endpoints: u16) -> Result<Scenari
     known.extend(local.zip(prefixes.into_iter().map(LabelSet::of_prefix)));
     let endpoint = |id: u16| -> Result<LocalEndpoint, LabelSetError> {
         let labels = labels(u32::from(id))?;
-        Ok(LocalEndpoint {
-            id: EndpointId::new(id),
-            labels,
-        })
+        Ok(LocalEndpoint::new(EndpointId::new(id), labels))
     };
     Ok(Scenario {
         name: "synthetic".to_owned(),

@@ -117,8 +117,8 @@ impl Node {
     }
 
     /// Where the proxies listen.
-    pub fn proxy(&self) -> ProxyPorts {
-        self.proxy
+    pub const fn proxy(&self) -> &ProxyPorts {
+        &self.proxy
     }
 
     /// The endpoints, by name.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use palisade_abi::{IpcacheEntry, Prefix, Write};
 use palisade_identity::{Identity, LabelSet, reserved};
-use palisade_policy::{Desired, LocalEndpoint};
+use palisade_policy::{Desired, LocalEndpoint, NamedPorts};
 
 use crate::dns_filter::DnsFilter;
 use crate::error::Error;
@@ -28,17 +28,15 @@ impl Node {
         let endpoints: Vec<LocalEndpoint> = self
             .endpoints
             .iter()
-            .map(|member| LocalEndpoint {
-                id: member.id,
-                labels: member.endpoint.labels.clone(),
-            })
+            .map(|member| LocalEndpoint::new(member.id, member.endpoint.labels.clone()))
             .collect();
         let writes = self.tables.update(&Desired {
             identities: self.identities.known(),
             endpoints: &endpoints,
             policies: &self.policies,
             options: &self.config.options,
-            proxy_ports: self.proxy,
+            named_ports: NamedPorts::NONE,
+            proxy_ports: &self.proxy,
         })?;
         plan.writes.extend(writes);
         self.dns = DnsFilter::new(&self.tables, &self.endpoints).into();

@@ -145,10 +145,13 @@ fn flat_entries(side: &Side, rules: &[&Rule], known: &HashMap<&Selector, Vec<Ide
 /// The fewest port prefixes that make up a range.
 fn prefixes(item: &PortRule) -> Vec<(u8, u16, u8)> {
     let protocol: Protocol = item.protocol;
-    if item.ports == PortRule::EVERY_PORT {
+    let Some(ports) = item.numbers() else {
+        return Vec::new();
+    };
+    if ports == PortRule::EVERY_PORT {
         return vec![(protocol.get(), 0, 0)];
     }
-    let (mut first, last) = (u32::from(*item.ports.start()), u32::from(*item.ports.end()));
+    let (mut first, last) = (u32::from(*ports.start()), u32::from(*ports.end()));
     let mut all = Vec::new();
     while first <= last {
         let mut bits = first.trailing_zeros().min(16);
@@ -197,6 +200,7 @@ impl fmt::Display for Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::PortMatch;
     use crate::span::{Location, Position};
 
     #[test]
@@ -205,7 +209,7 @@ mod tests {
             let location = Location::new("a.yaml", Position::START);
             let item = PortRule {
                 protocol: Protocol::TCP,
-                ports,
+                ports: PortMatch::Numbers(ports),
                 redirect: None,
                 location,
             };

@@ -6,7 +6,7 @@ use palisade_abi::{Direction, EndpointId, Protocol};
 use palisade_fqdn::{Level, MatchPattern};
 
 use crate::compile::{Otherwise, Side, sides, sorted_rules};
-use crate::rule::{DnsRule, Effect, Peers, PortRule, Ports, Redirect, Rule};
+use crate::rule::{DnsRule, Effect, L7Rules, Parser, Peers, PortRule, Ports, Rule};
 use crate::span::Location;
 use crate::tables::Tables;
 
@@ -57,25 +57,30 @@ fn rule_sets(side: &Side, rules: &[&Rule]) -> Vec<DnsRuleSet> {
     };
     let is_proxied = |item: &PortRule| {
         allows().any(|(_, other)| {
-            other.redirect.is_some()
+            other
+                .redirect
+                .as_deref()
+                .is_some_and(|other| other.parser() == Parser::Dns)
                 && (other.protocol, &other.ports) == (item.protocol, &item.ports)
         })
     };
     allows()
         .filter_map(|(rule, item)| {
-            let names = match &item.redirect {
-                Some(Redirect::Dns(names)) => {
+            let ports = item.numbers()?;
+            let names = match item.redirect.as_deref().map(|redirect| &redirect.rules) {
+                Some(L7Rules::Dns(names)) => {
                     let open = side.otherwise == Otherwise::Allowed;
                     let every = open.then(|| every_name(&rule.section)).flatten();
                     names.iter().cloned().chain(every).collect()
                 }
+                Some(_) => return None,
                 None if is_proxied(item) => every_name(&item.location).into_iter().collect(),
                 None => return None,
             };
             Some(DnsRuleSet {
                 servers: rule.peers.clone(),
                 protocol: item.protocol,
-                ports: item.ports.clone(),
+                ports,
                 rules: names,
             })
         })

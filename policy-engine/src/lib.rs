@@ -17,7 +17,7 @@
 //!
 //! use palisade_abi::{Action, Direction, EndpointId, Protocol, TableSizes};
 //! use palisade_identity::{Identity, LabelSet};
-//! use palisade_policy::{Desired, LocalEndpoint, Options, ProxyPorts, Tables, ingest};
+//! use palisade_policy::{Desired, LocalEndpoint, NamedPorts, Options, ProxyPorts, Tables, ingest};
 //!
 //! let text = r#"
 //! apiVersion: cilium.io/v2
@@ -45,7 +45,7 @@
 //! };
 //! let (web, cart) = (Identity::new(1001), Identity::new(1002));
 //! let identities = BTreeMap::from([(web, pod("k8s:app=web")?), (cart, pod("k8s:app=cart")?)]);
-//! let pay = LocalEndpoint { id: EndpointId::new(7), labels: pod("k8s:app=pay")? };
+//! let pay = LocalEndpoint::new(EndpointId::new(7), pod("k8s:app=pay")?);
 //!
 //! let mut tables = Tables::new(TableSizes::default());
 //! let writes = tables.update(&Desired {
@@ -53,7 +53,8 @@
 //!     endpoints: std::slice::from_ref(&pay),
 //!     policies: &policies,
 //!     options: &options,
-//!     proxy_ports: ProxyPorts::default(),
+//!     named_ports: NamedPorts::NONE,
+//!     proxy_ports: ProxyPorts::NONE,
 //! })?;
 //! assert!(!writes.is_empty()); // What a kernel would be told, in this order.
 //!
@@ -82,23 +83,29 @@ mod compile;
 mod dns;
 pub mod explain;
 pub mod ingest;
+mod named_ports;
 mod options;
+mod proxy_ports;
 mod rule;
 mod span;
 pub mod tables;
 mod yaml;
 
 pub use self::budget::{Budget, Fill};
-pub use self::compile::{Desired, LocalEndpoint, Origin, ProxyPorts};
+pub use self::compile::{Desired, LocalEndpoint, Origin};
 pub use self::dns::DnsRuleSet;
 pub use self::explain::{Explanation, Flow, Party};
+pub use self::named_ports::NamedPorts;
 pub use self::options::{
-    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, IpBlocks, L7Proxy, Level,
-    NodeLabels, Options, Stack,
+    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, HostFirewall, IpBlocks,
+    L7Proxy, Level, NodeLabels, Options, Stack,
 };
+pub use self::proxy_ports::{Proxy, ProxyPorts};
 pub use self::rule::{
-    DnsRule, Effect, Entity, Kind, Peer, PeerKind, Peers, Policy, PortRule, Ports, Redirect,
-    ResourceName, Rule, Subject,
+    AuthMode, CidrGroup, DnsRule, Effect, Entity, GroupReference, HeaderMatch, HttpRule, KafkaRule,
+    Kind, L7Rules, Listener, MismatchAction, Parser, Peer, PeerKind, Peers, Policy, PortMatch,
+    PortRule, Ports, Priority, PriorityError, Redirect, ResourceName, Rule, SecretName,
+    ServiceReference, Subject, Tier, TlsContext,
 };
 pub use self::span::{Location, Position};
 pub use self::tables::{Image, LoadOrder, Tables};

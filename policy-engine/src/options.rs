@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::rule::Tier;
+
 /// The settings under which documents are read and policies decide.
 ///
 /// The defaults are those of a Kubernetes node: dual stack, the host always reaches its pods, peers
@@ -30,6 +32,10 @@ pub struct Options {
     pub extended_protocols: ExtendedProtocols,
     /// Whom an `ipBlock` of a Kubernetes `NetworkPolicy` lets in.
     pub ip_blocks: IpBlocks,
+    /// The tier of rules whose kind names none.
+    pub tier: Tier,
+    /// Whether rules that select nodes are in force for the node itself.
+    pub host_firewall: HostFirewall,
 }
 
 impl Default for Options {
@@ -46,8 +52,19 @@ impl Default for Options {
             node_labels: NodeLabels::Unknown,
             extended_protocols: ExtendedProtocols::Disabled,
             ip_blocks: IpBlocks::Addresses,
+            tier: Tier::Normal,
+            host_firewall: HostFirewall::Disabled,
         }
     }
+}
+
+/// Whether rules that select nodes are in force for the node itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HostFirewall {
+    /// Everything is allowed to and from the node itself.
+    Disabled,
+    /// They are.
+    Enabled,
 }
 
 /// When a direction of an endpoint is enforced.

@@ -13,7 +13,8 @@ use palisade_abi::{
 };
 use palisade_identity::{Identity, LabelSet, reserved};
 use palisade_policy::{
-    Desired, Flow, LocalEndpoint, Options, Party, Policy, ProxyPorts, Tables, ingest,
+    Desired, Flow, LocalEndpoint, NamedPorts, Options, Party, Policy, Proxy, ProxyPorts, Tables,
+    ingest,
 };
 
 const PAY: &str = "\
@@ -83,15 +84,12 @@ impl Node {
             endpoints: ["web", "cart", "pay", "pay"]
                 .into_iter()
                 .zip(1..)
-                .map(|(app, id)| LocalEndpoint {
-                    id: EndpointId::new(id),
-                    labels: pod(app),
-                })
+                .map(|(app, id)| LocalEndpoint::new(EndpointId::new(id), pod(app)))
                 .collect(),
             policies: Vec::new(),
-            proxy_ports: ProxyPorts {
-                dns: ProxyPort::new(10_003).ok(),
-            },
+            proxy_ports: [(Proxy::Dns, ProxyPort::new(10_003).unwrap())]
+                .into_iter()
+                .collect(),
         };
         node.update(files);
         node
@@ -107,7 +105,8 @@ impl Node {
             endpoints: &self.endpoints,
             policies: &self.policies,
             options: &Options::default(),
-            proxy_ports: self.proxy_ports,
+            named_ports: NamedPorts::NONE,
+            proxy_ports: &self.proxy_ports,
         };
         self.tables.update(&desired).expect("there is room")
     }

@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use palisade_abi::{Action, Direction, EndpointId, Protocol, TableSizes};
 use palisade_identity::{Identity, LabelSet, reserved};
-use palisade_policy::{Desired, LocalEndpoint, Options, Policy, ProxyPorts, Tables, ingest};
+use palisade_policy::{
+    Desired, LocalEndpoint, NamedPorts, Options, Policy, ProxyPorts, Tables, ingest,
+};
 
 const PAY: Identity = Identity::new(1_011);
 const WEB: Identity = Identity::new(1_012);
@@ -98,16 +100,14 @@ fn update(tables: &mut Tables, policies: &[Arc<Policy>]) -> usize {
         .map(|(identity, _)| (identity, reserved::labels(identity).unwrap()))
         .collect();
     identities.extend([(PAY, pod("pay")), (WEB, pod("web")), (CART, pod("cart"))]);
-    let endpoints = [LocalEndpoint {
-        id: ENDPOINT,
-        labels: pod("pay"),
-    }];
+    let endpoints = [LocalEndpoint::new(ENDPOINT, pod("pay"))];
     let desired = Desired {
         identities: &identities,
         endpoints: &endpoints,
         policies,
         options: &Options::default(),
-        proxy_ports: ProxyPorts::default(),
+        named_ports: NamedPorts::NONE,
+        proxy_ports: ProxyPorts::NONE,
     };
     tables.update(&desired).unwrap().len()
 }

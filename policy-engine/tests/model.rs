@@ -4,7 +4,7 @@
 
 use palisade_abi::{Direction, Protocol};
 use palisade_policy::{
-    Effect, Kind, Options, PeerKind, Peers, Policy, PortRule, Ports, Redirect, Subject, ingest,
+    Effect, Kind, L7Rules, Options, PeerKind, Peers, Policy, PortRule, Ports, Subject, ingest,
 };
 
 /// The policy that the demo takes unchanged.
@@ -31,7 +31,7 @@ fn the_seed_policy_becomes_two_rules_that_know_their_places() {
     let [dns, web] = policy.rules.as_slice() else {
         panic!("{:#?}", policy.rules);
     };
-    let Subject::Endpoints(subject) = &dns.subject;
+    let subject = dns.subject.selector();
     assert_eq!(
         subject.to_string(),
         "app=myService,k8s:io.kubernetes.pod.namespace=default"
@@ -58,11 +58,11 @@ fn the_seed_policy_becomes_two_rules_that_know_their_places() {
         panic!("{:#?}", dns.ports);
     };
     assert_eq!(
-        (port.protocol, port.ports.clone()),
-        (Protocol::UDP, 53..=53)
+        (port.protocol, port.numbers()),
+        (Protocol::UDP, Some(53..=53))
     );
     assert_eq!(format!("{:#}", port.location), "seed.yaml:9:15");
-    let Some(Redirect::Dns(rules)) = &port.redirect else {
+    let Some(L7Rules::Dns(rules)) = port.redirect.as_deref().map(|redirect| &redirect.rules) else {
         panic!("{port:#?}");
     };
     assert_eq!(rules[0].pattern.as_str(), "*.domain.com");
@@ -129,7 +129,7 @@ fn ports_and_protocols_are_spelled_out() {
             Ports::All => None,
             Ports::Some(list) => Some(
                 list.into_iter()
-                    .map(|port| format!("{} {:?}", port.protocol, port.ports))
+                    .map(|port| format!("{} {:?}", port.protocol, port.numbers().unwrap()))
                     .collect::<Vec<_>>(),
             ),
         }

@@ -22,8 +22,8 @@ use palisade_abi::{
 use palisade_identity::LabelSet;
 use palisade_policy::tables::Error;
 use palisade_policy::{
-    Effect, Image, LoadOrder, LocalEndpoint, Options, Peer, PeerKind, Peers, PortRule, Ports,
-    ProxyPorts, Tables,
+    Effect, Image, LoadOrder, LocalEndpoint, Options, Peer, PeerKind, Peers, PortMatch, PortRule,
+    Ports, Proxy, ProxyPorts, Tables,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
@@ -135,7 +135,7 @@ proptest! {
                             port,
                         );
                         // Without a proxy to redirect to, traffic is dropped.
-                        let walked = match (walked, world.proxy_ports.dns) {
+                        let walked = match (walked, world.proxy_ports.get(&Proxy::Dns)) {
                             (Action::Redirect, None) => Action::Deny,
                             (walked, _) => walked,
                         };
@@ -527,7 +527,7 @@ impl Loads {
 fn port(ports: RangeInclusive<u16>) -> Ports {
     Ports::Some(vec![PortRule {
         protocol: Protocol::TCP,
-        ports,
+        ports: PortMatch::Numbers(ports),
         redirect: None,
         location: world::place(0, 1),
     }])
@@ -558,10 +558,7 @@ fn labels(texts: &[&str]) -> LabelSet {
 }
 
 fn local(id: u16, text: &str) -> LocalEndpoint {
-    LocalEndpoint {
-        id: EndpointId::new(id),
-        labels: labels(&[text]),
-    }
+    LocalEndpoint::new(EndpointId::new(id), labels(&[text]))
 }
 
 /// One change, write by write, and every reader that pauses once during it.

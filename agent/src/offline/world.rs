@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use palisade_abi::{NumberError, Port};
 use palisade_node::{DnsAnswer, Endpoint, Event, Link, Node, Token};
-use palisade_policy::{Options, Policy, ProxyPorts, ingest};
+use palisade_policy::{Options, Policy, Proxy, ProxyPorts, ingest};
 use thiserror::Error;
 
 use crate::config::{Config, ConfigError};
@@ -96,9 +96,7 @@ pub(super) fn node(config: &Config, files: &[PathBuf]) -> Result<Node, OfflineEr
         config.names,
     ));
     // Any port: what counts is that the verdict is a redirect.
-    let proxy = ProxyPorts {
-        dns: Some(Port::new(53)?),
-    };
+    let proxy = ProxyPorts::from_iter([(Proxy::Dns, Port::new(53)?)]);
     let _plan = node.handle(Event::Proxy(proxy), Duration::ZERO)?;
     let _plan = node.handle(Event::Policies(policies), Duration::ZERO)?;
     for endpoint in &config.endpoints {

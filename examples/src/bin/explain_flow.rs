@@ -15,7 +15,7 @@ use std::{env, fs};
 use palisade_abi::{Action, EndpointId, Protocol, TableSizes};
 use palisade_identity::{Allocator, LabelSet, Range};
 use palisade_policy::{
-    Desired, Flow, LocalEndpoint, Options, Party, Policy, ProxyPorts, Tables, ingest,
+    Desired, Flow, LocalEndpoint, NamedPorts, Options, Party, Policy, ProxyPorts, Tables, ingest,
 };
 
 /// The pods of the shop. A real tool would read them from manifests.
@@ -48,7 +48,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         let (identity, _) = allocator.allocate(&labels)?;
         let id = EndpointId::new(number);
         identities.insert(identity, labels.clone());
-        endpoints.push(LocalEndpoint { id, labels });
+        endpoints.push(LocalEndpoint::new(id, labels));
         let name_in_full = Arc::from(format!("shop/{name}"));
         parties.insert(
             name,
@@ -66,7 +66,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         endpoints: &endpoints,
         policies: &policies,
         options: &options,
-        proxy_ports: ProxyPorts::default(),
+        named_ports: NamedPorts::NONE,
+        proxy_ports: ProxyPorts::NONE,
     })?;
 
     let party = |name: &str| parties.get(name).cloned().ok_or(format!("no pod {name}"));

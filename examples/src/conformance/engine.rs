@@ -2,7 +2,7 @@
 
 use palisade_abi::{Action, Direction, EndpointId, Protocol, ProxyPort, TableSizes};
 use palisade_identity::Identity;
-use palisade_policy::{Desired, LocalEndpoint, ProxyPorts, Tables};
+use palisade_policy::{Desired, LocalEndpoint, NamedPorts, Proxy, Tables};
 
 use super::scenario::Scenario;
 
@@ -35,10 +35,8 @@ impl Engine for CompiledTables {
             .endpoints
             .iter()
             .filter_map(|endpoint| {
-                Some(LocalEndpoint {
-                    id: endpoint.id,
-                    labels: scenario.identities.get(&endpoint.identity)?.clone(),
-                })
+                let labels = scenario.identities.get(&endpoint.identity)?.clone();
+                Some(LocalEndpoint::new(endpoint.id, labels))
             })
             .collect();
         let mut tables = Tables::new(TableSizes::default());
@@ -47,9 +45,11 @@ impl Engine for CompiledTables {
             endpoints: &endpoints,
             policies: &scenario.policies,
             options: &scenario.options,
-            proxy_ports: ProxyPorts {
-                dns: ProxyPort::new(DNS_PROXY).ok(),
-            },
+            named_ports: NamedPorts::NONE,
+            proxy_ports: &ProxyPort::new(DNS_PROXY)
+                .map(|port| (Proxy::Dns, port))
+                .into_iter()
+                .collect(),
         };
         match tables.update(&desired) {
             Ok(_) => Ok(Self(tables)),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use palisade_abi::EndpointId;
 use palisade_identity::{Identity, Label, LabelSet, Prefix, Source, reserved};
 use palisade_policy::{
-    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, IpBlocks, L7Proxy, Level,
-    NodeLabels, Options, Policy, Stack, ingest,
+    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, HostFirewall, IpBlocks,
+    L7Proxy, Level, NodeLabels, Options, Policy, Stack, Tier, ingest,
 };
 
 use super::vector::{Config, Vector};
@@ -119,6 +119,9 @@ fn options(config: &Config) -> Options {
             .filter(|name| !name.is_empty())
             .map(Into::into),
         level: Level::Agent,
+        // In the vectors all kinds of document share the first tier.
+        tier: Tier::Admin,
+        host_firewall: HostFirewall::Disabled,
         stack: if config.ipv4_only {
             Stack::Single
         } else {

@@ -9,7 +9,7 @@ use palisade_abi::{Action, Direction, Port, Protocol};
 use palisade_fqdn::DnsName;
 use palisade_identity::{Identity, LabelSet, Prefix, reserved};
 use palisade_node::{DnsAnswer, Event, Token};
-use palisade_policy::{Effect, Peer, PeerKind, Peers, Policy, PortRule, Ports, ProxyPorts, Rule};
+use palisade_policy::{Effect, Peer, PeerKind, Peers, Policy, PortRule, Ports, Proxy, Rule};
 
 use crate::world::{self, ENDPOINTS, HOSTS, Happening, NAMES, OUTSIDE};
 
@@ -145,9 +145,12 @@ impl Model {
     /// What is handed in after a restart.
     pub(crate) fn everything(&self) -> Vec<Event> {
         let mut events = vec![
-            Event::Proxy(ProxyPorts {
-                dns: self.proxied.then(|| Port::new(53).unwrap()),
-            }),
+            Event::Proxy(
+                self.proxied
+                    .then(|| (Proxy::Dns, Port::new(53).unwrap()))
+                    .into_iter()
+                    .collect(),
+            ),
             Event::HostAddresses(self.hosts.clone()),
             Event::Policies(self.policies.clone()),
         ];
@@ -228,7 +231,7 @@ impl Model {
                 let mut names = self.names.keys();
                 outside && names.any(|(_, name, of)| *of == address && pattern.matches(name))
             }
-            PeerKind::Endpoints | PeerKind::Entity(_) => {
+            _ => {
                 let world = if address.is_ipv4() {
                     Identity::WORLD_IPV4
                 } else {
@@ -248,7 +251,12 @@ fn ports<'a>(rule: &'a Rule, half: &Half) -> Vec<Option<&'a PortRule>> {
         Ports::All => vec![None],
         Ports::Some(items) => items
             .iter()
-            .filter(|item| item.protocol == half.protocol && item.ports.contains(&half.port))
+            .filter(|item| {
+                item.protocol == half.protocol
+                    && item
+                        .numbers()
+                        .is_some_and(|ports| ports.contains(&half.port))
+            })
             .map(Some)
             .collect(),
     }

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use palisade_abi::{Cookie, Direction, Protocol};
 use palisade_identity::Selector;
 
 use super::describe;
-use crate::rule::{Effect, Peers, PortRule, Ports, Redirect, ResourceName, Rule, Subject};
+use crate::rule::{
+    Effect, Peers, PortMatch, PortRule, Ports, Redirect, ResourceName, Rule, Subject,
+};
 use crate::span::Location;
 
 /// How many origins of rules that are gone are still known, for events that are still on their way.
@@ -68,7 +69,7 @@ pub(crate) enum Part {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Key {
     resource: Arc<ResourceName>,
-    subject: Selector,
+    subject: Subject,
     direction: Direction,
     effect: Effect,
     saying: Saying,
@@ -82,8 +83,8 @@ enum Saying {
     Port {
         peers: Option<Vec<Selector>>,
         protocol: Protocol,
-        ports: RangeInclusive<u16>,
-        names: Option<Vec<String>>,
+        ports: PortMatch,
+        redirect: Option<Arc<Redirect>>,
     },
     Whole,
 }
@@ -189,10 +190,9 @@ impl Given {
 
 impl Key {
     fn new(rule: &Rule, part: Part) -> Self {
-        let Subject::Endpoints(subject) = &rule.subject;
         Self {
             resource: rule.resource.clone(),
-            subject: subject.clone(),
+            subject: rule.subject.clone(),
             direction: rule.direction,
             effect: rule.effect,
             saying: Saying::new(rule, part),
@@ -213,9 +213,7 @@ impl Saying {
                 peers: selectors(rule),
                 protocol: item.protocol,
                 ports: item.ports.clone(),
-                names: item.redirect.as_ref().map(|Redirect::Dns(rules)| {
-                    rules.iter().map(|rule| rule.pattern.to_string()).collect()
-                }),
+                redirect: item.redirect.clone(),
             }),
             Part::Whole => Self::Whole,
         }

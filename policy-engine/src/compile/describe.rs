@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use palisade_abi::Direction;
+use palisade_abi::{Direction, Prefix};
 
 use super::cookies::Part;
-use crate::rule::{Effect, Entity, Peer, PeerKind, Peers, PortRule, Ports, Rule};
+use crate::rule::{Effect, Entity, Peer, PeerKind, Peers, PortMatch, PortRule, Ports, Rule};
 
 /// Peers named before the rest is only counted.
 const PEERS_NAMED: usize = 3;
@@ -15,6 +15,7 @@ pub(crate) fn part(rule: &Rule, part: Part) -> String {
     let denied = match rule.effect {
         Effect::Allow => "",
         Effect::Deny => "deny ",
+        Effect::Pass => "pass ",
     };
     match part {
         Part::DefaultDeny => "default deny".to_owned(),
@@ -49,9 +50,13 @@ pub(crate) fn peer(rule: &Rule, peer: &Peer) -> String {
 
 /// A port item: `port 8443/TCP`, `ports 1-1023/UDP`, `every UDP port`.
 pub(crate) fn port(item: &PortRule) -> String {
-    let (first, last) = (item.ports.start(), item.ports.end());
     let protocol = item.protocol;
-    if item.ports == PortRule::EVERY_PORT {
+    let ports = match &item.ports {
+        PortMatch::Named(name) => return format!("port {name}/{protocol}"),
+        PortMatch::Numbers(ports) => ports,
+    };
+    let (first, last) = (ports.start(), ports.end());
+    if *ports == PortRule::EVERY_PORT {
         return format!("every {protocol} packet");
     }
     let noun = if protocol.has_ports() { "port" } else { "type" };
@@ -91,20 +96,31 @@ const fn prefix(direction: Direction) -> &'static str {
 const fn field(kind: &PeerKind) -> &'static str {
     match kind {
         PeerKind::Cidr { .. } => "CIDR",
+        PeerKind::CidrGroup { .. } => "CIDRSet",
         PeerKind::Endpoints => "Endpoints",
         PeerKind::Entity(_) => "Entities",
         PeerKind::Fqdn(_) => "FQDNs",
+        PeerKind::Group(_) => "Groups",
+        PeerKind::Nodes => "Nodes",
+        PeerKind::Service(_) => "Services",
     }
+}
+
+fn less(what: &str, except: &[Prefix]) -> String {
+    if except.is_empty() {
+        return what.to_owned();
+    }
+    let except: Vec<_> = except.iter().map(ToString::to_string).collect();
+    format!("{what} except {}", except.join(", "))
 }
 
 fn value(peer: &Peer) -> String {
     match &peer.kind {
-        PeerKind::Cidr { prefix, except } if except.is_empty() => prefix.to_string(),
-        PeerKind::Cidr { prefix, except } => {
-            let except: Vec<_> = except.iter().map(ToString::to_string).collect();
-            format!("{prefix} except {}", except.join(", "))
-        }
-        PeerKind::Endpoints => selector_text(peer),
+        PeerKind::Cidr { prefix, except } => less(&prefix.to_string(), except),
+        PeerKind::CidrGroup { text, except } => less(text, except),
+        PeerKind::Endpoints | PeerKind::Nodes => selector_text(peer),
+        PeerKind::Group(group) => group.to_string(),
+        PeerKind::Service(service) => service.to_string(),
         PeerKind::Entity(entity) => entity_text(*entity).to_owned(),
         PeerKind::Fqdn(pattern) => pattern.to_string(),
     }

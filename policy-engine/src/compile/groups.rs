@@ -84,11 +84,12 @@ impl Groups {
 
 /// The first and last port index of a port item.
 fn span(item: &PortRule) -> (u32, u32) {
+    let ports = item.numbers().unwrap_or(0..=0);
     let last = match item.protocol {
-        Protocol::ICMP | Protocol::ICMPV6 => (*item.ports.end()).min(LAST_TYPE),
-        _ => *item.ports.end(),
+        Protocol::ICMP | Protocol::ICMPV6 => (*ports.end()).min(LAST_TYPE),
+        _ => *ports.end(),
     };
     let index = |port| PortIndex::new(item.protocol, port).get();
-    let first = index(*item.ports.start());
+    let first = index(*ports.start());
     (first, index(last).max(first))
 }

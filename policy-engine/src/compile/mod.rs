@@ -19,14 +19,15 @@ pub use self::cookies::Origin;
 pub(crate) use self::cookies::{Cookies, Given, Part};
 pub(crate) use self::describe::{peer as peer_text, port as port_text};
 pub(crate) use self::logical::{Both, Content, Logical, PortGroup, Signature};
-pub use self::rows::ProxyPorts;
 pub(crate) use self::signatures::Signatures;
 use self::subjects::all_sides;
 pub(crate) use self::subjects::{Otherwise, Side, sides};
 
 use self::groups::Groups;
 use self::rows::{Decider, Matched};
+use crate::named_ports::NamedPorts;
 use crate::options::Options;
+use crate::proxy_ports::ProxyPorts;
 use crate::rule::{Peers, Policy, Ports, Rule};
 
 /// An endpoint of this node, as policies see it.
@@ -36,6 +37,19 @@ pub struct LocalEndpoint {
     pub id: EndpointId,
     /// The labels that subjects are selected by.
     pub labels: LabelSet,
+    /// The names of its own ports, for ingress rules that name ports.
+    pub named_ports: NamedPorts,
+}
+
+impl LocalEndpoint {
+    /// An endpoint whose ports have no names.
+    pub const fn new(id: EndpointId, labels: LabelSet) -> Self {
+        Self {
+            id,
+            labels,
+            named_ports: NamedPorts::new(),
+        }
+    }
 }
 
 /// Everything that decides what the tables say.
@@ -49,8 +63,10 @@ pub struct Desired<'a> {
     pub policies: &'a [Arc<Policy>],
     /// How policies decide.
     pub options: &'a Options,
+    /// The names of ports in the whole cluster, for egress rules that name ports.
+    pub named_ports: &'a NamedPorts,
     /// Where the proxies listen.
-    pub proxy_ports: ProxyPorts,
+    pub proxy_ports: &'a ProxyPorts,
 }
 
 /// A compile and what is needed to add to it.

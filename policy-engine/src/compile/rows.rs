@@ -3,20 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use palisade_abi::{Cookie, ProxyPort, Verdict};
+use palisade_abi::{Cookie, Verdict};
 
 use super::cookies::{Cookies, Given, Part};
 use super::groups::Groups;
 use super::logical::{PortGroup, Row};
 use super::subjects::Otherwise;
+use crate::proxy_ports::{Proxy, ProxyPorts};
 use crate::rule::{Effect, Peers, Ports, Redirect, Rule};
-
-/// The addresses of proxies; `None` while a proxy does not listen.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct ProxyPorts {
-    /// The DNS proxy. Without it, traffic that is to be redirected to it is dropped.
-    pub dns: Option<ProxyPort>,
-}
 
 /// A rule that matches a peer: its place, and the place of the first of its peers that does.
 pub(crate) type Matched = (u32, u32);
@@ -54,7 +48,7 @@ pub(crate) struct Decider<'a> {
     /// The spans of each rule's port items.
     spans: &'a HashMap<u32, Vec<u32>>,
     cookies: &'a Cookies,
-    proxies: ProxyPorts,
+    proxies: &'a ProxyPorts,
     pub(crate) given: Given,
     pub(crate) verdicts: Vec<Verdict>,
     verdict_ids: HashMap<(u32, u16, u8, u8), u32>,
@@ -72,7 +66,7 @@ impl<'a> Decider<'a> {
         groups: &'a Groups,
         spans: &'a HashMap<u32, Vec<u32>>,
         cookies: &'a Cookies,
-        proxies: ProxyPorts,
+        proxies: &'a ProxyPorts,
     ) -> Self {
         Self {
             rules,
@@ -161,7 +155,7 @@ impl<'a> Decider<'a> {
             };
             let spans = self.spans.get(place).into_iter().flatten();
             for ((part, item), span) in (0..).zip(items).zip(spans) {
-                let rank = rank(rule, item.redirect.as_ref());
+                let rank = rank(rule, item.redirect.as_deref());
                 let candidate = Candidate::new(rank, *place, part);
                 for group in groups.of_span(*span) {
                     self.consider(*group, candidate);
@@ -221,7 +215,7 @@ impl<'a> Decider<'a> {
             Rank::Allow => Verdict::allow(cookie),
             Rank::DefaultDeny => Verdict::default_deny(cookie),
             Rank::Deny => Verdict::deny(cookie),
-            Rank::Redirect => self.proxies.dns.map_or_else(
+            Rank::Redirect => self.proxies.get(&Proxy::Dns).map_or_else(
                 || Verdict::deny(cookie),
                 |port| Verdict::redirect(cookie, port),
             ),
@@ -283,8 +277,8 @@ impl Candidate {
 
 const fn rank(rule: &Rule, redirect: Option<&Redirect>) -> Rank {
     match (rule.effect, redirect) {
-        (Effect::Deny, _) => Rank::Deny,
-        (Effect::Allow, Some(Redirect::Dns(_))) => Rank::Redirect,
+        (Effect::Deny | Effect::Pass, _) => Rank::Deny,
+        (Effect::Allow, Some(_)) => Rank::Redirect,
         (Effect::Allow, None) => Rank::Allow,
     }
 }

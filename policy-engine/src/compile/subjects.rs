@@ -9,7 +9,7 @@ use super::index::Index;
 use super::is_reserved;
 use super::logical::Both;
 use crate::options::{AllowLocalhost, Enforcement, Options};
-use crate::rule::{Rule, Subject};
+use crate::rule::Rule;
 
 /// What happens to traffic that no rule matches.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -43,12 +43,12 @@ pub(crate) fn sides(labels: &LabelSet, rules: &[&Rule], options: &Options) -> Bo
 
 /// The same for many endpoints at once, each with its labels.
 pub(crate) fn all_sides(sets: &[&LabelSet], rules: &[&Rule], options: &Options) -> Vec<Both<Side>> {
-    let selectors = rules.iter().map(|rule| selector(&rule.subject));
+    let selectors = rules.iter().map(|rule| rule.subject.selector());
     let index = Index::new(sets, selectors);
     let mut known: HashMap<&Selector, Vec<u32>> = HashMap::new();
     let mut selecting: Vec<Vec<u32>> = vec![Vec::new(); sets.len()];
     for (place, rule) in (0..).zip(rules) {
-        let selector = selector(&rule.subject);
+        let selector = rule.subject.selector();
         let selected = known
             .entry(selector)
             .or_insert_with(|| index.matching(selector));
@@ -95,12 +95,6 @@ fn of_selecting(
         side.rules = in_force.into_iter().map(|(place, _)| place).collect();
     }
     sides
-}
-
-const fn selector(subject: &Subject) -> &Selector {
-    match subject {
-        Subject::Endpoints(selector) => selector,
-    }
 }
 
 impl Side {

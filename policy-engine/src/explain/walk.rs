@@ -115,7 +115,9 @@ impl Asked<'_> {
 
     fn meets(&self, item: &PortRule) -> bool {
         item.protocol == self.protocol
-            && (item.ports.contains(&self.port) || item.ports == PortRule::EVERY_PORT)
+            && item
+                .numbers()
+                .is_some_and(|ports| ports.contains(&self.port) || ports == PortRule::EVERY_PORT)
     }
 
     /// The allowing rule that misses least; of equals the one whose ports match, then the first.

@@ -11,7 +11,7 @@ use super::scope::Scope;
 use super::selector::Keys;
 use super::{icmp, peers, ports, selector};
 use crate::options::DefaultDenyChoice;
-use crate::rule::{Effect, Kind, Ports, Rule, Subject};
+use crate::rule::{Effect, Kind, Ports, Priority, Rule, Subject};
 use crate::yaml::{Entry, Node, Value};
 
 /// One of the four lists of rules.
@@ -154,9 +154,9 @@ fn rule<'a>(
 ) -> Option<Rule> {
     let known: &[Field] = match (section.direction, section.effect) {
         (Direction::Ingress, Effect::Allow) => &INGRESS,
-        (Direction::Ingress, Effect::Deny) => &INGRESS_DENY,
+        (Direction::Ingress, Effect::Deny | Effect::Pass) => &INGRESS_DENY,
         (Direction::Egress, Effect::Allow) => &EGRESS,
-        (Direction::Egress, Effect::Deny) => &EGRESS_DENY,
+        (Direction::Egress, Effect::Deny | Effect::Pass) => &EGRESS_DENY,
     };
     let fields = reader.fields(node, known)?;
     let peers = peers::read(
@@ -181,6 +181,10 @@ fn rule<'a>(
         },
         peers,
         ports,
+        tier: shared.scope.tier,
+        priority: Priority::ZERO,
+        auth: None,
+        log: None,
     })
 }
 

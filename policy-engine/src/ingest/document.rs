@@ -23,7 +23,7 @@ pub(super) fn read<'a>(
             EmptyFields::Refused
         }
         // To a Kubernetes policy everybody is what an empty list says, too.
-        (Kind::NetworkPolicy, Level::Cluster) | (_, Level::Agent) => EmptyFields::Absent,
+        (_, Level::Cluster | Level::Agent) => EmptyFields::Absent,
     });
     let fields = reader.fields(root, &DOCUMENT)?;
     check_version(reader, &fields, kind);
@@ -33,6 +33,10 @@ pub(super) fn read<'a>(
             cilium_rules(reader, &fields, &scope)
         }
         Kind::NetworkPolicy => kubernetes_rules(reader, &fields, &scope),
+        Kind::AdminNetworkPolicy
+        | Kind::BaselineAdminNetworkPolicy
+        | Kind::ClusterNetworkPolicy
+        | Kind::Rules => Vec::new(),
     };
     for (rule, index) in rules.iter_mut().zip(0..) {
         rule.index = index;
@@ -53,7 +57,7 @@ fn kind<'a>(reader: &mut Reader<'a>, root: &'a Node) -> Option<Kind> {
     };
     reader.field(entry, |reader, node| {
         let text = reader.text(node)?;
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == text);
+        let kind = READ.into_iter().find(|kind| kind.name() == text);
         if kind.is_none() {
             let what = format!("kind {text:?}");
             reader.refuse(node.span, Cause::NotModelled { what });
@@ -66,6 +70,11 @@ fn check_version<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) {
     let expected = match kind {
         Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => "cilium.io/v2",
         Kind::NetworkPolicy => "networking.k8s.io/v1",
+        Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => {
+            "policy.networking.k8s.io/v1alpha1"
+        }
+        Kind::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
+        Kind::Rules => "",
     };
     if let Some(entry) = fields.get("apiVersion") {
         reader.field(entry, |reader, node| {
@@ -93,7 +102,11 @@ fn scope<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) -> Option
         };
         let name = reader.field(entry, Reader::text)?;
         let namespace = match kind {
-            Kind::CiliumClusterwideNetworkPolicy => {
+            Kind::AdminNetworkPolicy
+            | Kind::BaselineAdminNetworkPolicy
+            | Kind::CiliumClusterwideNetworkPolicy
+            | Kind::ClusterNetworkPolicy
+            | Kind::Rules => {
                 refuse_namespace(reader, &fields);
                 None
             }
@@ -174,6 +187,13 @@ fn kubernetes_rules<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Sc
     }
     rules
 }
+
+/// The kinds that are read so far.
+const READ: [Kind; 3] = [
+    Kind::CiliumClusterwideNetworkPolicy,
+    Kind::CiliumNetworkPolicy,
+    Kind::NetworkPolicy,
+];
 
 const DOCUMENT: [Field; 6] = [
     Field::Known("apiVersion"),

@@ -6,7 +6,7 @@ use super::error::Cause;
 use super::ports::MAX_ITEMS;
 use super::reader::{Field, Reader};
 use crate::options::Level;
-use crate::rule::PortRule;
+use crate::rule::{PortMatch, PortRule};
 use crate::yaml::{Meaning, Node, Value};
 
 /// Reads an item of `icmps`; one without fields matches nothing.
@@ -47,7 +47,7 @@ fn message<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>>
     };
     Some(vec![PortRule {
         protocol,
-        ports,
+        ports: PortMatch::Numbers(ports),
         redirect: None,
         location: reader.location(node.span.start),
     }])

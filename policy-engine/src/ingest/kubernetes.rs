@@ -11,7 +11,7 @@ use super::scope::Scope;
 use super::selector::Keys;
 use super::{cidr, peers, ports, selector};
 use crate::options::IpBlocks;
-use crate::rule::{Effect, Peer, Peers, PortRule, Ports, Rule, Subject};
+use crate::rule::{Effect, Peer, Peers, PortMatch, PortRule, Ports, Priority, Rule, Subject};
 use crate::span::Location;
 use crate::yaml::{Entry, Meaning, Node, Value};
 
@@ -123,6 +123,10 @@ fn bare(
             list: Vec::new(),
         },
         ports: Ports::All,
+        tier: scope.tier,
+        priority: Priority::ZERO,
+        auth: None,
+        log: None,
     }
 }
 
@@ -244,7 +248,7 @@ fn port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<PortRule> {
     };
     Some(PortRule {
         protocol: protocol?,
-        ports: ports::ports(first?, last?),
+        ports: PortMatch::Numbers(ports::ports(first?, last?)),
         redirect: None,
         location: reader.location(node.span.start),
     })

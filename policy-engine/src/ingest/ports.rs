@@ -9,7 +9,7 @@ use super::error::Cause;
 use super::fqdn;
 use super::reader::{Field, Fields, Reader};
 use crate::options::{ExtendedProtocols, L7Proxy, Level};
-use crate::rule::{Effect, PortRule, Redirect};
+use crate::rule::{Effect, PortMatch, PortRule, Redirect};
 use crate::yaml::{Entry, Node, Value};
 
 /// Ports of one item of `toPorts`, fields of one item of `icmps`.
@@ -26,7 +26,7 @@ pub(super) fn item<'a>(
         node,
         match effect {
             Effect::Allow => &PORT_RULE,
-            Effect::Deny => &PORT_DENY_RULE,
+            Effect::Deny | Effect::Pass => &PORT_DENY_RULE,
         },
     )?;
     let redirect = match fields.get("rules") {
@@ -91,8 +91,8 @@ fn port<'a>(
     let location = reader.location(node.span.start);
     let rule = |protocol: &Protocol| PortRule {
         protocol: *protocol,
-        ports: ports.clone(),
-        redirect: redirect.cloned(),
+        ports: PortMatch::Numbers(ports.clone()),
+        redirect: redirect.cloned().map(Arc::new),
         location: location.clone(),
     };
     Some(protocols.iter().map(rule).collect())
@@ -240,7 +240,7 @@ fn redirect<'a>(
         reader.refuse(entry.key_span, Cause::Conflict { rule, instead });
     }
     let rules: Vec<_> = rules.into_iter().flatten().collect();
-    Some(Redirect::Dns(Arc::from(rules)))
+    Some(Redirect::dns(rules))
 }
 
 fn refuse_redirect(reader: &mut Reader<'_>, node: &Node, rule: &'static str) {

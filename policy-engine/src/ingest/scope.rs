@@ -6,7 +6,7 @@ use palisade_identity::{Label, LabelKey, Requirement, Selector, SelectorError, S
 
 use super::selector::Parts;
 use crate::options::Options;
-use crate::rule::ResourceName;
+use crate::rule::{ResourceName, Tier};
 
 /// The prefix of the labels that a pod has from its namespace's labels.
 pub(super) const NAMESPACE_LABELS: &str = "io.cilium.k8s.namespace.labels.";
@@ -21,6 +21,8 @@ pub(super) struct Scope {
     /// The pods of this cluster, for the entity of that name.
     pub(super) local_cluster: Selector,
     policy_cluster: Option<Requirement>,
+    /// The tier of its rules.
+    pub(super) tier: Tier,
 }
 
 impl Scope {
@@ -45,6 +47,7 @@ impl Scope {
             any_namespace: Requirement::exists(key(NAMESPACE)?),
             local_cluster: Selector::new([local]),
             policy_cluster,
+            tier: options.tier,
         })
     }
 

@@ -28,10 +28,10 @@ pub use self::image::{Image, OutsideTable};
 
 use self::state::State;
 use crate::budget::Fill;
-use crate::compile::{
-    self, Both, Cookies, Desired, LocalEndpoint, Origin, ProxyPorts, Signature, Signatures,
-};
+use crate::compile::{self, Both, Cookies, Desired, LocalEndpoint, Origin, Signature, Signatures};
+use crate::named_ports::NamedPorts;
 use crate::options::Options;
+use crate::proxy_ports::ProxyPorts;
 use crate::rule::Policy;
 
 /// In which order programs see their own loads.
@@ -78,6 +78,7 @@ pub(crate) struct Inputs {
     pub(crate) endpoints: Vec<LocalEndpoint>,
     pub(crate) policies: Vec<Arc<Policy>>,
     pub(crate) options: Options,
+    pub(crate) named_ports: NamedPorts,
     pub(crate) proxy_ports: ProxyPorts,
 }
 
@@ -88,7 +89,8 @@ impl Inputs {
             endpoints: desired.endpoints.to_vec(),
             policies: desired.policies.to_vec(),
             options: desired.options.clone(),
-            proxy_ports: desired.proxy_ports,
+            named_ports: desired.named_ports.clone(),
+            proxy_ports: desired.proxy_ports.clone(),
         }
     }
 
@@ -98,7 +100,8 @@ impl Inputs {
             endpoints: &self.endpoints,
             policies: &self.policies,
             options: &self.options,
-            proxy_ports: self.proxy_ports,
+            named_ports: &self.named_ports,
+            proxy_ports: &self.proxy_ports,
         }
     }
 }

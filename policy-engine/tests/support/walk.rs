@@ -95,7 +95,10 @@ fn matching_ports(rule: &Rule, protocol: Protocol, port: u16) -> Vec<(&Rule, Opt
         Ports::All => vec![(rule, None)],
         Ports::Some(items) => items
             .iter()
-            .filter(|item| item.protocol == protocol && item.ports.contains(&port))
+            .filter(|item| {
+                item.protocol == protocol
+                    && item.numbers().is_some_and(|ports| ports.contains(&port))
+            })
             .map(|item| (rule, Some(item)))
             .collect(),
     }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use palisade_abi::{Direction, EndpointId, Identity, PortIndex, Protocol, ProxyPort};
 use palisade_identity::{LabelSet, Prefix, Requirement, Selector, reserved};
 use palisade_policy::{
-    AllowLocalhost, Desired, Effect, Enforcement, Kind, LocalEndpoint, Location, Options, Peer,
-    PeerKind, Peers, Policy, PortRule, Ports, Position, ProxyPorts, Redirect, ResourceName, Rule,
-    Subject,
+    AllowLocalhost, Desired, Effect, Enforcement, Kind, LocalEndpoint, Location, NamedPorts,
+    Options, Peer, PeerKind, Peers, Policy, PortMatch, PortRule, Ports, Position, Priority, Proxy,
+    ProxyPorts, Redirect, ResourceName, Rule, Subject, Tier,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -32,7 +32,8 @@ impl World {
             endpoints: &self.endpoints,
             policies: &self.policies,
             options: &self.options,
-            proxy_ports: self.proxy_ports,
+            named_ports: NamedPorts::NONE,
+            proxy_ports: &self.proxy_ports,
         }
     }
 }
@@ -136,18 +137,19 @@ fn moment(policies: Vec<Arc<Policy>>, labels: Vec<LabelSet>) -> impl Strategy<Va
                     let at = u32::try_from(at).unwrap();
                     identities.insert(Identity::new(IDENTITIES.start() + at), labels);
                 }
-                let endpoint = |id: u16| LocalEndpoint {
-                    id: EndpointId::new(id),
-                    labels: labels.get(usize::from(id)).cloned().unwrap_or_default(),
+                let endpoint = |id: u16| {
+                    let labels = labels.get(usize::from(id)).cloned().unwrap_or_default();
+                    LocalEndpoint::new(EndpointId::new(id), labels)
                 };
                 World {
                     identities,
                     endpoints: endpoints.into_iter().map(endpoint).collect(),
                     policies,
                     options,
-                    proxy_ports: ProxyPorts {
-                        dns: proxy.then(|| ProxyPort::new(10_003).unwrap()),
-                    },
+                    proxy_ports: proxy
+                        .then(|| (Proxy::Dns, ProxyPort::new(10_003).unwrap()))
+                        .into_iter()
+                        .collect(),
                 }
             },
         )
@@ -279,8 +281,8 @@ fn port_item() -> impl Strategy<Value = PortRule> {
     (prop_oneof![6 => ported, 1 => other], redirect).prop_map(|((protocol, ports), redirect)| {
         PortRule {
             protocol,
-            ports,
-            redirect: redirect.then(|| Redirect::Dns([].into())),
+            ports: PortMatch::Numbers(ports),
+            redirect: redirect.then(|| Arc::new(Redirect::dns([]))),
             location: place(0, 200),
         }
     })
@@ -305,6 +307,10 @@ pub(crate) fn policy(number: u32, rules: Vec<RuleParts>) -> Policy {
             default_deny: deny,
             peers,
             ports,
+            tier: Tier::Normal,
+            priority: Priority::ZERO,
+            auth: None,
+            log: None,
         },
     );
     Policy {
