@@ -155,7 +155,10 @@ impl Shared {
             },
             maps: maps(&node, report.connections),
             dns: DnsStatus {
-                port: node.proxy().get(&Proxy::Dns).map(Port::get),
+                port: node
+                    .proxy()
+                    .get(&palisade_policy::Proxy::Dns)
+                    .map(Port::get),
                 names: names.len(),
                 addresses: addresses.len(),
                 waiting: report.waiting,

@@ -11,7 +11,7 @@ use palisade_abi::Port;
 use palisade_datapath::netlink::Netlink;
 use palisade_datapath::{Config as DatapathConfig, Datapath, Features, Origin, route};
 use palisade_node::{Config as NodeConfig, Event, Node};
-use palisade_policy::{Proxy, ProxyPorts};
+use palisade_policy::{Proxy as PolicyProxy, ProxyPorts};
 use palisade_proxy::{Config as ProxyConfig, Proxy};
 
 use super::agent::Agent;
@@ -48,7 +48,7 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     let limits = config.names;
     let setup = NodeConfig::new(config.options.clone(), config.tables, limits);
     let mut node = Node::restore(setup, &checkpoint, found)?;
-    let ports = ProxyPorts::from_iter([(Proxy::Dns, proxy.port())]);
+    let ports = ProxyPorts::from_iter([(PolicyProxy::Dns, proxy.port())]);
     let hosts = host_addresses(&config, &mut netlink)?;
     for event in [
         Event::Proxy(ports),
