@@ -50,6 +50,7 @@
 
 mod allocator;
 mod cidr;
+mod filter;
 mod ipcache;
 mod key;
 mod label;
@@ -65,7 +66,14 @@ mod unmet;
 
 pub use palisade_abi::{Address, Identity, Prefix};
 
-pub use self::allocator::{AllocateError, Allocated, Allocation, Allocator, Range, Release};
+pub use self::allocator::{
+    AllocateError, Allocated, Allocation, Allocator, Checkpoint, CheckpointError, Contents, Range,
+    Release, Restored,
+};
+pub use self::filter::{
+    DEFAULT_FILTER, Decision, Fate, Filter, FilterAction, FilterEntry, FilterError, FilterFile,
+    FilterFileError, FilterMatch, FilterRule, Split,
+};
 pub use self::ipcache::Ipcache;
 pub use self::key::{KeyError, LabelKey};
 pub use self::label::{Label, LabelError};

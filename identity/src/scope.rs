@@ -26,7 +26,8 @@ impl Scope {
         }
     }
 
-    /// The scope that labels ask for.
+    /// The scope that labels ask for: a remote node's own; local if every label is of an address, a
+    /// name or reserved; else, and for no labels at all, global.
     pub fn of_labels(labels: &LabelSet) -> Self {
         let named = |name| {
             labels
@@ -42,7 +43,7 @@ impl Scope {
                 Source::Cidr | Source::CidrGroup | Source::Fqdn | Source::Reserved
             )
         };
-        if labels.iter().all(|label| outside(label.source())) {
+        if !labels.is_empty() && labels.iter().all(|label| outside(label.source())) {
             Self::Local
         } else {
             Self::Global
@@ -68,14 +69,15 @@ mod tests {
 
     #[test]
     fn labels_choose_the_scope() {
-        let cases: [(&[&str], Scope); 7] = [
+        let cases: [(&[&str], Scope); 8] = [
             (&["k8s:app=web"], Scope::Global),
             (&["k8s:app=web", "cidr:10.0.0.0/8"], Scope::Global),
             (&["cidr:10.0.0.0/8", "reserved:world-ipv4"], Scope::Local),
             (&["fqdn:*.domain.com", "reserved:world-ipv4"], Scope::Local),
             (&["reserved:ingress"], Scope::Local),
             (&["reserved:remote-node", "k8s:zone=a"], Scope::RemoteNode),
-            (&[], Scope::Local),
+            (&[], Scope::Global),
+            (&["reserved:ingress", "k8s:app=web"], Scope::Global),
         ];
         for (texts, scope) in cases {
             let labels = LabelSet::parse(texts).unwrap();

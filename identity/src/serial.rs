@@ -38,3 +38,29 @@ impl Serialize for Selector {
         serializer.collect_str(self)
     }
 }
+
+/// Prefixes and their identities, as pairs of a text and a number.
+pub(crate) mod prefixes {
+    use palisade_abi::{Identity, Prefix};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        pairs: &[(Prefix, Identity)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let texts = pairs.iter().map(|(prefix, id)| (prefix.to_string(), *id));
+        serializer.collect_seq(texts)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(Prefix, Identity)>, D::Error> {
+        let texts = Vec::<(String, Identity)>::deserialize(deserializer)?;
+        let parse = |(text, identity): (String, Identity)| {
+            let prefix = text.parse().map_err(D::Error::custom)?;
+            Ok((prefix, identity))
+        };
+        texts.into_iter().map(parse).collect()
+    }
+}

@@ -1,49 +1,19 @@
+//! Numbers for label sets on one node.
+
+mod checkpoint;
+mod error;
+mod range;
+mod restore;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use palisade_abi::Identity;
-use thiserror::Error;
 
+pub use self::checkpoint::{Checkpoint, CheckpointError, Contents};
+pub use self::error::AllocateError;
+pub use self::range::Range;
+pub use self::restore::Restored;
 use crate::label_set::LabelSet;
-
-/// The numbers that an allocator gives out, both ends included.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Range {
-    first: u32,
-    last: u32,
-}
-
-impl Range {
-    /// Workloads of a cluster that is alone: 256 to 65,535.
-    pub const CLUSTER: Self = Self {
-        first: 256,
-        last: 0xffff,
-    };
-    /// What only this node knows (CIDR and FQDN identities): 16,777,217 to 33,554,431.
-    pub const LOCAL: Self = Self {
-        first: Identity::FIRST_LOCAL.get(),
-        last: 0x01ff_ffff,
-    };
-
-    /// The range of these ends; `None` if the first lies after the last.
-    pub const fn new(first: Identity, last: Identity) -> Option<Self> {
-        if first.get() > last.get() {
-            return None;
-        }
-        Some(Self {
-            first: first.get(),
-            last: last.get(),
-        })
-    }
-
-    /// Whether a number lies in the range.
-    pub const fn contains(self, identity: Identity) -> bool {
-        self.first <= identity.get() && identity.get() <= self.last
-    }
-
-    const fn count(self) -> u64 {
-        self.last as u64 - self.first as u64 + 1
-    }
-}
 
 /// Numbers for label sets on one node, counted by references.
 ///
@@ -51,8 +21,9 @@ impl Range {
 /// not seen again soon. Who must be sure that nobody still reads a number withholds it when it is
 /// released, and offers it again when a grace period is over.
 ///
-/// After a restart: restore every entry of the last checkpoint, let events allocate what is still
-/// in use, then release each restored entry once.
+/// After a restart: [`Allocator::restore_all`] of the last checkpoint, let events allocate what is
+/// still in use, then [`Restored::release`]. A number that others may still ask for by name is set
+/// aside: it is given to somebody else only when no other is left, and the answer says so.
 ///
 /// ```
 /// use palisade_identity::{Allocation, Allocator, LabelSet, Range, Release};
@@ -74,6 +45,7 @@ pub struct Allocator {
     by_identity: BTreeMap<Identity, Entry>,
     by_labels: HashMap<LabelSet, Identity>,
     withheld: BTreeSet<Identity>,
+    aside: BTreeSet<Identity>,
 }
 
 #[derive(Clone, Debug)]
@@ -101,6 +73,8 @@ pub enum Allocation {
     Existing,
     /// The labels had none; the number has one reference.
     New,
+    /// As new, but the number was set aside for somebody: no other was left.
+    Reclaimed,
 }
 
 /// What became of a released number.
@@ -114,59 +88,16 @@ pub enum Release {
     Unknown,
 }
 
-/// Why a number could not be given out.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
-pub enum AllocateError {
-    /// Every number is in use or withheld.
-    #[error("all {count} identities are in use, none is left for {labels}")]
-    Exhausted {
-        /// Numbers in the range.
-        count: u64,
-        /// The labels that got none.
-        labels: LabelSet,
-    },
-    /// The number to restore belongs to other labels.
-    #[error("identity {identity} belongs to {holder}, not to {labels}")]
-    IdentityTaken {
-        /// The number.
-        identity: Identity,
-        /// The labels that have it.
-        holder: LabelSet,
-        /// The labels that were to have it.
-        labels: LabelSet,
-    },
-    /// The labels to restore have another number.
-    #[error("{labels} have identity {current}, not {identity}")]
-    LabelsTaken {
-        /// The labels.
-        labels: LabelSet,
-        /// The number that they have.
-        current: Identity,
-        /// The number that they were to have.
-        identity: Identity,
-    },
-    /// The number to restore is not the allocator's to give.
-    #[error("identity {identity} is outside {first} to {last}")]
-    OutOfRange {
-        /// The number.
-        identity: Identity,
-        /// The first number of the range.
-        first: Identity,
-        /// The last number of the range.
-        last: Identity,
-    },
-}
-
 impl Allocator {
     /// An allocator that has given out nothing.
     pub fn new(range: Range) -> Self {
         Self {
             range,
-            next: range.first,
+            next: range.first().get(),
             by_identity: BTreeMap::new(),
             by_labels: HashMap::new(),
             withheld: BTreeSet::new(),
+            aside: BTreeSet::new(),
         }
     }
 
@@ -179,13 +110,33 @@ impl Allocator {
             self.reference(identity);
             return Ok((identity, Allocation::Existing));
         }
-        let identity = self.free().ok_or_else(|| AllocateError::Exhausted {
+        let (identity, allocation) = self.free().ok_or_else(|| AllocateError::Exhausted {
             count: self.range.count(),
             labels: labels.clone(),
         })?;
         self.next = self.after(identity.get());
         self.insert(identity, labels);
-        Ok((identity, Allocation::New))
+        Ok((identity, allocation))
+    }
+
+    /// As [`Allocator::allocate`], but labels without a number get the one they had before, if it
+    /// is free; it may be set aside for them.
+    ///
+    /// # Errors
+    /// [`AllocateError::Exhausted`]; nothing has changed then.
+    pub fn allocate_as(
+        &mut self,
+        labels: &LabelSet,
+        before: Identity,
+    ) -> Result<(Identity, Allocation), AllocateError> {
+        let free = self.range.contains(before)
+            && !self.by_identity.contains_key(&before)
+            && !self.withheld.contains(&before);
+        if free && self.get(labels).is_none() {
+            self.insert(before, labels);
+            return Ok((before, Allocation::New));
+        }
+        self.allocate(labels)
     }
 
     /// Gives up one reference.
@@ -211,8 +162,8 @@ impl Allocator {
         if !self.range.contains(identity) {
             return Err(AllocateError::OutOfRange {
                 identity,
-                first: Identity::new(self.range.first),
-                last: Identity::new(self.range.last),
+                first: self.range.first(),
+                last: self.range.last(),
             });
         }
         match (self.labels(identity), self.get(labels)) {
@@ -245,6 +196,22 @@ impl Allocator {
     /// Lets a withheld number be given out again.
     pub fn offer(&mut self, identity: Identity) {
         self.withheld.remove(&identity);
+    }
+
+    /// Keeps a number for those that ask for it by name, until it is put back or nothing else is
+    /// left.
+    pub fn set_aside(&mut self, identity: Identity) {
+        self.aside.insert(identity);
+    }
+
+    /// Ends what [`Allocator::set_aside`] began.
+    pub fn put_back(&mut self, identity: Identity) {
+        self.aside.remove(&identity);
+    }
+
+    /// The numbers that the allocator gives out.
+    pub const fn range(&self) -> Range {
+        self.range
     }
 
     /// The labels of a number.
@@ -293,24 +260,34 @@ impl Allocator {
             .collect()
     }
 
-    /// The first number from `next` on, around the end, that is neither used nor withheld.
-    fn free(&self) -> Option<Identity> {
+    /// The first number from `next` on, around the end, that is neither used nor withheld; one that
+    /// is set aside only if there is no other.
+    fn free(&self) -> Option<(Identity, Allocation)> {
         let mut candidate = self.next;
-        // Every step but the last passes a number in use or withheld.
-        let steps = self.by_identity.len().saturating_add(self.withheld.len());
+        let mut last_resort = None;
+        // Every step but the last passes a number in use, withheld or set aside.
+        let taken = [
+            self.by_identity.len(),
+            self.withheld.len(),
+            self.aside.len(),
+        ];
+        let steps = taken.into_iter().fold(0, usize::saturating_add);
         for _ in 0..=steps {
             let identity = Identity::new(candidate);
             if !self.by_identity.contains_key(&identity) && !self.withheld.contains(&identity) {
-                return Some(identity);
+                if !self.aside.contains(&identity) {
+                    return Some((identity, Allocation::New));
+                }
+                last_resort = last_resort.or(Some((identity, Allocation::Reclaimed)));
             }
             candidate = self.after(candidate);
         }
-        None
+        last_resort
     }
 
     const fn after(&self, number: u32) -> u32 {
-        if number == self.range.last {
-            self.range.first
+        if number == self.range.last().get() {
+            self.range.first().get()
         } else {
             number + 1
         }
@@ -323,6 +300,7 @@ impl Allocator {
     }
 
     fn insert(&mut self, identity: Identity, labels: &LabelSet) {
+        self.aside.remove(&identity);
         let entry = Entry {
             labels: labels.clone(),
             references: 1,
@@ -394,6 +372,47 @@ mod tests {
         assert!(allocator.allocate(&labels("d")).is_err());
         allocator.offer(Identity::new(301));
         assert_eq!(number(&mut allocator, "d"), 301);
+    }
+
+    #[test]
+    fn a_number_set_aside_is_given_out_last_and_said_to_be() {
+        let mut allocator = small();
+        allocator.set_aside(Identity::new(300));
+        allocator.set_aside(Identity::new(301));
+        assert_eq!(number(&mut allocator, "a"), 302);
+        // Who had it gets it.
+        let again = allocator.allocate_as(&labels("b"), Identity::new(301));
+        assert_eq!(again.unwrap(), (Identity::new(301), Allocation::New));
+        let other = allocator.allocate(&labels("c")).unwrap();
+        assert_eq!(other, (Identity::new(300), Allocation::Reclaimed));
+        assert!(allocator.allocate(&labels("d")).is_err());
+        // It was given away, so it is set aside no more.
+        allocator.release(Identity::new(300));
+        let plain = allocator.allocate(&labels("d")).unwrap();
+        assert_eq!(plain, (Identity::new(300), Allocation::New));
+    }
+
+    #[test]
+    fn a_number_from_before_is_had_again_only_if_it_is_free() {
+        let mut allocator = small();
+        let ask = |allocator: &mut Allocator, name: &str, before: u32| {
+            let asked = allocator.allocate_as(&labels(name), Identity::new(before));
+            asked.unwrap().0.get()
+        };
+        assert_eq!(ask(&mut allocator, "a", 302), 302);
+        assert_eq!(ask(&mut allocator, "b", 302), 300, "taken");
+        assert_eq!(ask(&mut allocator, "a", 301), 302, "has another");
+        allocator.withhold(Identity::new(301));
+        assert!(
+            allocator
+                .allocate_as(&labels("c"), Identity::new(301))
+                .is_err()
+        );
+        assert!(
+            allocator
+                .allocate_as(&labels("c"), Identity::new(9))
+                .is_err()
+        );
     }
 
     #[test]
