@@ -50,11 +50,15 @@
 
 mod allocator;
 mod cidr;
+mod cluster;
 mod filter;
 mod ipcache;
 mod key;
+mod known;
 mod label;
 mod label_set;
+mod local;
+mod remote;
 mod requirement;
 pub mod reserved;
 mod scope;
@@ -63,6 +67,7 @@ mod selector;
 mod serial;
 mod source;
 mod unmet;
+mod well_known;
 
 pub use palisade_abi::{Address, Identity, Prefix};
 
@@ -70,14 +75,18 @@ pub use self::allocator::{
     AllocateError, Allocated, Allocation, Allocator, Checkpoint, CheckpointError, Contents, Range,
     Release, Restored,
 };
+pub use self::cluster::{ClusterId, ClusterIdError, MaxClusters};
 pub use self::filter::{
     DEFAULT_FILTER, Decision, Fate, Filter, FilterAction, FilterEntry, FilterError, FilterFile,
     FilterFileError, FilterMatch, FilterRule, Split,
 };
 pub use self::ipcache::Ipcache;
 pub use self::key::{KeyError, LabelKey};
+pub use self::known::{FIXED_LABEL, FixedError, Known, NodeIdentities};
 pub use self::label::{Label, LabelError};
 pub use self::label_set::{LabelSet, LabelSetError};
+pub use self::local::LocalIdentities;
+pub use self::remote::{CLUSTER_LABEL, RemoteError, RemoteIdentities};
 pub use self::requirement::{Operator, Requirement, SelectorError};
 pub use self::scope::Scope;
 pub use self::selector::Selector;

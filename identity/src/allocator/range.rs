@@ -36,6 +36,11 @@ impl Range {
         })
     }
 
+    /// As [`Range::new`], for ends whose order is plain.
+    pub(crate) const fn between(first: u32, last: u32) -> Self {
+        Self { first, last }
+    }
+
     /// The first number.
     pub const fn first(self) -> Identity {
         Identity::new(self.first)
