@@ -169,6 +169,7 @@ same_const! {
     abi::Action::Redirect as u32, action::ACTION_REDIRECT;
     abi::VERDICT_LOG as u32, verdict_flag::VERDICT_LOG;
     abi::VERDICT_DEFAULT as u32, verdict_flag::VERDICT_DEFAULT;
+    abi::VERDICT_AUTH_SHIFT as u32, verdict_flag::VERDICT_AUTH_SHIFT;
     abi::IPCACHE_IPV6, ipcache_flag::IPCACHE_IPV6;
     abi::ZONE_FLOW as u32, ct_zone::ZONE_FLOW;
     abi::ZONE_PROXY_LEG as u32, ct_zone::ZONE_PROXY_LEG;
@@ -204,7 +205,8 @@ same_const! {
     abi::DropReason::NoProxy as u32, drop_reason::DROP_NO_PROXY;
     abi::DropReason::ProxyLeg as u32, drop_reason::DROP_PROXY_LEG;
     abi::DropReason::ForgedSource as u32, drop_reason::DROP_FORGED_SOURCE;
+    abi::DropReason::AuthRequired as u32, drop_reason::DROP_AUTH_REQUIRED;
 }
 
 // A new reason belongs in the list above too.
-const _: () = assert!(abi::DropReason::ALL.len() == 12);
+const _: () = assert!(abi::DropReason::ALL.len() == 13);

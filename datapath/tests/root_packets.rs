@@ -37,8 +37,8 @@ enum Expect {
 }
 
 use DropReason::{
-    ForgedSource, Fragment, InvalidSource, Malformed, NoEndpoint, NoProxy, Policy, PolicyDeny,
-    ProxyLeg, TtlExceeded, UnsupportedL2,
+    AuthRequired, ForgedSource, Fragment, InvalidSource, Malformed, NoEndpoint, NoProxy, Policy,
+    PolicyDeny, ProxyLeg, TtlExceeded, UnsupportedL2,
 };
 use Expect::{Answer, Drop, Pass, Peer, Silence};
 use Place::{FromDb, FromNobody, FromWeb, ToDb, ToNobody, ToWeb};
@@ -61,6 +61,7 @@ const ROWS: &[Row] = &[
     ("a stranger is the world, which no rule names", FromWeb, 0, stranger, Drop(Policy, 9)),
     ("echo allowed on both sides", FromWeb, 0, echo, Peer),
     ("an echo reply nobody asked for", FromWeb, 0, unasked, Drop(Policy, 9)),
+    ("allowed to who has authenticated", FromWeb, 0, |f| site(f, 444), Drop(AuthRequired, 7)),
     ("redirect without a proxy", FromWeb, 0, |f| dns(f), Drop(NoProxy, 4)),
     ("not a segment's ports", FromWeb, 0, |f| cut(tcp(f, 80), 6), Drop(Malformed, 0)),
     ("a version the link header does not announce", FromWeb, 0, misnamed, Drop(Malformed, 0)),
@@ -106,6 +107,13 @@ fn rules() -> Vec<Rule> {
         rule(WEB, Egress, SITE_IDENTITY, (Protocol::TCP, 443), allow(3)),
         rule(WEB, Egress, SITE_IDENTITY, (Protocol::UDP, 53), redirect(4)),
         rule(WEB, Egress, DB_IDENTITY, (Protocol::TCP, 82), allow(6)),
+        rule(
+            WEB,
+            Egress,
+            SITE_IDENTITY,
+            (Protocol::TCP, 444),
+            allow(7).with_auth(1),
+        ),
         rule(DB, Ingress, WEB_IDENTITY, (Protocol::TCP, 80), allow(11)),
         rule(
             WEB,

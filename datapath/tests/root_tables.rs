@@ -199,7 +199,12 @@ fn program_tables_and_plain_walk_agree_about_random_policies() {
             );
             let walked_without_proxy = match walked {
                 // Nothing is let past a proxy that is not there yet.
-                palisade_abi::Action::Redirect if world.proxy_ports.dns.is_none() => {
+                palisade_abi::Action::Redirect
+                    if world
+                        .proxy_ports
+                        .get(&palisade_policy::Proxy::Dns)
+                        .is_none() =>
+                {
                     palisade_abi::Action::Deny
                 }
                 other => other,

@@ -4,7 +4,7 @@
 
 use palisade_abi::{Direction, Protocol};
 use palisade_policy::{
-    Effect, Kind, L7Rules, Options, PeerKind, Peers, Policy, PortRule, Ports, Subject, ingest,
+    Effect, Kind, L7Rules, Options, PeerKind, Peers, Policy, PortRule, Ports, ingest,
 };
 
 /// The policy that the demo takes unchanged.

@@ -65,4 +65,6 @@ reasons! {
     ProxyLeg = 11, "DROP_PROXY_LEG", "Answer past the proxy";
     /// The source address belongs to a local endpoint that did not send the packet.
     ForgedSource = 12, "DROP_FORGED_SOURCE", "Forged source ip";
+    /// The rule that allows the flow asks for an authentication that was not given.
+    AuthRequired = 13, "DROP_AUTH_REQUIRED", "Authentication required";
 }

@@ -55,7 +55,7 @@ pub use self::number::{
 };
 pub use self::policy::{
     Action, IDENTITY_PAGE_LEN, IDENTITY_PAGES, Line, PORT_INDEXES, PeerClasses, Slot,
-    VERDICT_DEFAULT, VERDICT_LOG, Verdict,
+    VERDICT_AUTH_SHIFT, VERDICT_DEFAULT, VERDICT_LOG, Verdict,
 };
 pub use self::state::DatapathState;
 pub use self::table::{Table, Write};

@@ -110,6 +110,8 @@ pub enum Action {
 pub const VERDICT_LOG: u8 = 1;
 /// Set on a deny that no rule asked for: the default deny of a direction.
 pub const VERDICT_DEFAULT: u8 = 2;
+/// Where the number of the authentication that a verdict asks for starts in its flags.
+pub const VERDICT_AUTH_SHIFT: u8 = 4;
 
 /// A record of the verdict table, and each half of a conntrack entry's decision.
 #[derive(
@@ -123,7 +125,8 @@ pub struct Verdict {
     pub proxy_port: u16,
     /// An [`Action`].
     pub action: u8,
-    /// [`VERDICT_LOG`], [`VERDICT_DEFAULT`].
+    /// [`VERDICT_LOG`], [`VERDICT_DEFAULT`], and from [`VERDICT_AUTH_SHIFT`] on what
+    /// [`Verdict::auth`] says.
     pub flags: u8,
 }
 
@@ -180,6 +183,34 @@ impl Verdict {
     /// The rule that decided.
     pub const fn cookie(self) -> Cookie {
         Cookie::new(self.cookie)
+    }
+
+    /// This verdict for connections that have been authenticated in this way, 0 for any.
+    ///
+    /// Only the numbers up to 15 fit; the greater are the greatest.
+    pub const fn with_auth(self, auth: u8) -> Self {
+        let auth = if auth > 15 { 15 } else { auth };
+        let flags = self.flags & ((1 << VERDICT_AUTH_SHIFT) - 1) | auth << VERDICT_AUTH_SHIFT;
+        Self { flags, ..self }
+    }
+
+    /// This verdict, with every packet it is about to be logged.
+    pub const fn with_log(self) -> Self {
+        Self {
+            flags: self.flags | VERDICT_LOG,
+            ..self
+        }
+    }
+
+    /// The authentication that it asks for; 0 for none. Programs drop what asks for any, with
+    /// [`crate::DropReason::AuthRequired`], as long as nothing tells them who has authenticated.
+    pub const fn auth(self) -> u8 {
+        self.flags >> VERDICT_AUTH_SHIFT
+    }
+
+    /// Whether every packet it is about is to be logged.
+    pub const fn is_logged(self) -> bool {
+        self.flags & VERDICT_LOG != 0
     }
 
     /// Whether this is a default deny.

@@ -15,4 +15,5 @@ enum drop_reason {
 	DROP_NO_PROXY = 10,
 	DROP_PROXY_LEG = 11,
 	DROP_FORGED_SOURCE = 12,
+	DROP_AUTH_REQUIRED = 13,
 };

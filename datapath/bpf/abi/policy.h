@@ -34,6 +34,7 @@ enum action {
 enum verdict_flag {
 	VERDICT_LOG = 1,
 	VERDICT_DEFAULT = 2, /* a deny that no rule asked for */
+	VERDICT_AUTH_SHIFT = 4, /* from here on: the authentication asked for, 0 for none */
 };
 
 /* A word of an identity page: the classes of one identity; 0 is the unknown class. */

@@ -9,12 +9,20 @@
 #include "event.h"
 #include "policy.h"
 
+/* Nothing tells yet who has authenticated, so nobody has. */
+static __always_inline int wants_auth(struct verdict verdict)
+{
+	return verdict.action != ACTION_DENY && verdict.flags >> VERDICT_AUTH_SHIFT;
+}
+
 static __always_inline int deny(struct run *run, struct verdict verdict, __u16 endpoint,
 				__u8 direction)
 {
 	run->denied = verdict;
 	run->denied_endpoint = endpoint;
 	run->denied_direction = direction;
+	if (wants_auth(verdict))
+		return DROP_AUTH_REQUIRED;
 	if (verdict.action == ACTION_REDIRECT)
 		return DROP_NO_PROXY;
 	/* A zero record is the default deny of tables that nothing was written to. */
@@ -25,7 +33,9 @@ static __always_inline int deny(struct run *run, struct verdict verdict, __u16 e
 
 static __always_inline int is_denied(struct verdict verdict)
 {
-	return verdict.action != ACTION_ALLOW && verdict.action != ACTION_REDIRECT && !is_audit();
+	int passes = verdict.action == ACTION_ALLOW || verdict.action == ACTION_REDIRECT;
+
+	return !(passes && !wants_auth(verdict)) && !is_audit();
 }
 
 /* Tells of a half that was not decided before, or not so. */
@@ -40,9 +50,9 @@ static __always_inline void tell(struct run *run, __u8 direction, __u16 endpoint
 	};
 
 	if (before && before->cookie == now.cookie && before->action == now.action &&
-	    before->proxy_port == now.proxy_port)
+	    before->proxy_port == now.proxy_port && before->flags == now.flags)
 		return;
-	if (now.action == ACTION_DENY)
+	if (now.action == ACTION_DENY || wants_auth(now))
 		finding.flags = EVENT_FLAG_AUDITED;
 	emit(run, &finding);
 }

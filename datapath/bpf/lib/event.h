@@ -79,7 +79,8 @@ __noinline int drop(struct run *run, __u32 reason)
 		return TC_ACT_SHOT;
 	finding.direction = run->hook;
 	finding.endpoint = run->endpoint;
-	if (reason == DROP_POLICY || reason == DROP_POLICY_DENY || reason == DROP_NO_PROXY) {
+	if (reason == DROP_POLICY || reason == DROP_POLICY_DENY || reason == DROP_NO_PROXY ||
+	    reason == DROP_AUTH_REQUIRED) {
 		finding.direction = run->denied_direction;
 		finding.endpoint = run->denied_endpoint;
 		finding.verdict = run->denied;

@@ -201,6 +201,7 @@ fn hubble_name(reason: DropReason) -> &'static str {
         DropReason::CtFull => "CT_MAP_INSERTION_FAILED",
         DropReason::TtlExceeded => "TTL_EXCEEDED",
         DropReason::NoProxy => "SOCKET_LOOKUP_FAILED",
+        DropReason::AuthRequired => "AUTH_REQUIRED",
         // Hubble knows no such reason, nor those that a newer datapath adds.
         _ => "DROP_REASON_UNKNOWN",
     }
