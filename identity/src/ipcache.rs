@@ -69,6 +69,17 @@ impl<V> Ipcache<V> {
         self.entries.get_mut(&prefix)
     }
 
+    /// The value of this very prefix, to change in place; made if there is none.
+    pub fn get_or_default(&mut self, prefix: Prefix) -> &mut V
+    where
+        V: Default,
+    {
+        if !self.entries.contains_key(&prefix) {
+            *self.lengths_mut(prefix).entry(prefix.length()).or_default() += 1;
+        }
+        self.entries.entry(prefix).or_default()
+    }
+
     /// The longest prefix that holds an address, and its value.
     pub fn lookup(&self, address: IpAddr) -> Option<(Prefix, &V)> {
         self.covering(Prefix::exact(address.to_canonical())).next()

@@ -57,6 +57,7 @@ mod key;
 mod known;
 mod label;
 mod label_set;
+mod layers;
 mod local;
 mod remote;
 mod requirement;
@@ -85,6 +86,11 @@ pub use self::key::{KeyError, LabelKey};
 pub use self::known::{FIXED_LABEL, FixedError, Known, NodeIdentities};
 pub use self::label::{Label, LabelError};
 pub use self::label_set::{LabelSet, LabelSetError};
+pub use self::layers::{
+    Change, CidrMatch, Claim, Conflict, ConflictField, EncryptionKey, Entry, EntryFlags,
+    Explanation, Families, Layer, LayerSettings, Layers, NodeOwnLabels, Origin, ResourceId,
+    ResourceIdError, ResourceKind, Step, Update,
+};
 pub use self::local::LocalIdentities;
 pub use self::remote::{CLUSTER_LABEL, RemoteError, RemoteIdentities};
 pub use self::requirement::{Operator, Requirement, SelectorError};

@@ -41,15 +41,41 @@ impl LocalIdentities {
     /// # Errors
     /// [`AllocateError`] if no number is left, or the labels ask for one of the whole cluster's.
     pub fn hold(&mut self, labels: &LabelSet) -> Result<(Identity, Allocation), AllocateError> {
+        self.hold_number(labels, None)
+    }
+
+    /// As [`LocalIdentities::hold`], with the number that the labels had before, if it is free.
+    ///
+    /// # Errors
+    /// As [`LocalIdentities::hold`].
+    pub fn hold_as(
+        &mut self,
+        labels: &LabelSet,
+        before: Identity,
+    ) -> Result<(Identity, Allocation), AllocateError> {
+        self.hold_number(labels, Some(before))
+    }
+
+    fn hold_number(
+        &mut self,
+        labels: &LabelSet,
+        before: Option<Identity>,
+    ) -> Result<(Identity, Allocation), AllocateError> {
         if let Some(identity) = self.known.find(labels) {
             return Ok((identity, Allocation::Existing));
         }
-        match Scope::of_labels(labels) {
-            Scope::Global => Err(AllocateError::Global {
-                labels: labels.clone(),
-            }),
-            Scope::Local => self.local.allocate(labels),
-            Scope::RemoteNode => self.nodes.allocate(labels),
+        let allocator = match Scope::of_labels(labels) {
+            Scope::Global => {
+                return Err(AllocateError::Global {
+                    labels: labels.clone(),
+                });
+            }
+            Scope::Local => &mut self.local,
+            Scope::RemoteNode => &mut self.nodes,
+        };
+        match before {
+            Some(before) => allocator.allocate_as(labels, before),
+            None => allocator.allocate(labels),
         }
     }
 
