@@ -289,6 +289,7 @@ fn a_change_that_cannot_be_had_changes_nothing() {
     let changes = [
         withdraw("10.0.0.0/8", Origin::Generated, "cnp/a/x"),
         named("9.0.0.0/8", "cnp/a/x"),
+        set("10.0.0.0/8", Origin::Local, "file//x", workload.clone()),
         set("10.1.0.0/16", Origin::Local, "file//x", workload),
     ];
     assert!(node.layers.apply(changes, &mut node.identities).is_err());

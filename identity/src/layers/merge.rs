@@ -35,8 +35,10 @@ pub enum Families {
     /// Both; each has a world of its own.
     #[default]
     Both,
-    /// One of them; there is one world.
-    One,
+    /// IPv4 alone, whose world has the plain name. That of IPv6 is told apart all the same.
+    Ipv4,
+    /// IPv6 alone, whose world has the plain name. That of IPv4 is told apart all the same.
+    Ipv6,
 }
 
 /// The labels of a prefix: its own, then those of the prefixes around it, the longest first, with
@@ -71,9 +73,9 @@ pub(super) fn resolve<'a>(
     }
     let named = (labels.is_empty() && prefix.length() > 0).then(|| Label::cidr(prefix));
     let world = Label::reserved_static(match (settings.families, prefix.address().is_ipv4()) {
-        (Families::One, _) => WORLD,
-        (Families::Both, true) => reserved::WORLD_IPV4,
-        (Families::Both, false) => reserved::WORLD_IPV6,
+        (Families::Ipv4, true) | (Families::Ipv6, false) => WORLD,
+        (Families::Both | Families::Ipv6, true) => reserved::WORLD_IPV4,
+        (Families::Both | Families::Ipv4, false) => reserved::WORLD_IPV6,
     });
     labels.iter().cloned().chain(named).chain([world]).collect()
 }
@@ -165,14 +167,23 @@ mod tests {
     }
 
     #[test]
-    fn a_node_of_one_family_has_one_world() {
-        let single = LayerSettings {
-            families: Families::One,
-            ..LayerSettings::default()
+    fn the_only_family_has_the_plain_world() {
+        let of = |prefix, families| {
+            let settings = LayerSettings {
+                families,
+                ..LayerSettings::default()
+            };
+            resolved(prefix, "cidrgroup:g", &[], settings)
         };
-        assert_eq!(
-            resolved("10.0.0.0/8", "cidr:10.0.0.0/8", &[], single),
-            "cidr:10.0.0.0/8,reserved:world"
-        );
+        let cases = [
+            ("10.0.0.0/8", Families::Ipv4, "world"),
+            ("10.0.0.0/8", Families::Ipv6, "world-ipv4"),
+            ("fd00::/8", Families::Ipv4, "world-ipv6"),
+            ("fd00::/8", Families::Ipv6, "world"),
+        ];
+        for (prefix, families, world) in cases {
+            let expected = format!("cidrgroup:g,reserved:{world}");
+            assert_eq!(of(prefix, families), expected, "{prefix} {families:?}");
+        }
     }
 }

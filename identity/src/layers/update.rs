@@ -149,18 +149,21 @@ impl Layers {
         (prefix, voice, before)
     }
 
+    /// Undoes changes. A slot goes only when all are undone, for it may come back to life.
     fn unsay(&mut self, before: Vec<(Prefix, Voice, Option<Claim>)>) {
+        let named: BTreeSet<Prefix> = before.iter().map(|(prefix, ..)| *prefix).collect();
         for (prefix, voice, claim) in before.into_iter().rev() {
             let claims = self.claims(prefix);
             match claim {
                 Some(claim) => claims.insert(voice, claim),
                 None => claims.remove(&voice),
             };
-            if let Some(slot) = self.slots.get_mut(prefix) {
-                slot.flat = flatten::flatten(&slot.claims);
-                if slot.claims.is_empty() {
-                    self.slots.remove(prefix);
-                }
+        }
+        for prefix in named {
+            let slot = self.slots.get_or_default(prefix);
+            slot.flat = flatten::flatten(&slot.claims);
+            if slot.claims.is_empty() {
+                self.slots.remove(prefix);
             }
         }
     }
