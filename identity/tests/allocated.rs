@@ -3,7 +3,11 @@
 //! The vectors say which prefixes got an identity, not all of why: that a policy names a prefix is
 //! taken from its own CIDR label among the expected ones, or from nobody else naming it. Numbers,
 //! order, labels that come from elsewhere and the world are what this test is about.
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a failed test"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,6 +1,10 @@
 //! The layers against a model that works everything out anew from all that is said, and a mirror
 //! that carries the steps out one by one.
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a failed test"
+)]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -252,7 +256,6 @@ impl Mirror {
                 );
                 assert!(self.identities.remove(identity).is_some());
             }
-            other => panic!("unknown step {other}"),
         }
     }
 }
@@ -271,8 +274,12 @@ proptest! {
         for batch in &batches {
             // A batch that is refused, as labels of workloads are, changes nothing.
             if let Ok(update) = layers.apply(batch.iter().map(change), &mut identities) {
-                batch.iter().for_each(|one| note(&mut world, one));
-                update.steps.iter().for_each(|step| mirror.carry_out(step));
+                for one in batch {
+                    note(&mut world, one);
+                }
+                for step in &update.steps {
+                    mirror.carry_out(step);
+                }
             }
 
             prop_assert_eq!(layers.len(), world.len());

@@ -22,9 +22,8 @@ pub struct Update {
     pub resolved: usize,
 }
 
-/// One step of an [`Update`].
+/// One step of an [`Update`]. Who carries steps out must know every kind.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
 pub enum Step {
     /// An identity has come, or the host's has got other labels.
     SetIdentity {
