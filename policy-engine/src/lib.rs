@@ -82,6 +82,7 @@ mod budget;
 mod compile;
 mod dns;
 pub mod explain;
+pub mod filters;
 pub mod ingest;
 mod named_ports;
 mod options;
