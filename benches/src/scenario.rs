@@ -143,7 +143,7 @@ impl Scenario {
                     .map(|error| error.render(&text))
                     .collect::<String>()
             };
-            policies.extend(read.map_err(render)?.into_iter().map(Arc::new));
+            policies.extend(read.map_err(render)?.policies.into_iter().map(Arc::new));
         }
         let identities = identities(value, &policies)?;
         let endpoint = |value: &Value| -> Option<LocalEndpoint> {

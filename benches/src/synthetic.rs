@@ -49,7 +49,7 @@ pub fn cluster(policies: u32, identities: u32, endpoints: u16) -> Result<Scenari
         );
     }
     let read = ingest::read("synthetic.yaml", &text, &options).unwrap_or_default();
-    let policies: Vec<_> = read.into_iter().map(Arc::new).collect();
+    let policies: Vec<_> = read.policies.into_iter().map(Arc::new).collect();
     let reserved = reserved::ALL.into_iter();
     let mut known: BTreeMap<Identity, LabelSet> = reserved
         .filter_map(|(identity, _)| Some((identity, reserved::labels(identity)?)))

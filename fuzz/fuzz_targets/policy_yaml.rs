@@ -11,8 +11,8 @@ fuzz_target!(|text: &str| {
             ..Options::default()
         };
         match ingest::read("fuzz.yaml", text, &options) {
-            Ok(policies) => {
-                for rule in policies.iter().flat_map(|policy| &policy.rules) {
+            Ok(read) => {
+                for rule in read.policies.iter().flat_map(|policy| &policy.rules) {
                     assert!(rule.location.line() >= 1 && rule.location.column() >= 1);
                 }
             }

@@ -31,7 +31,7 @@
 //!   ingress:
 //!   - fromEndpoints: [{matchLabels: {app: cart}}]
 //! ";
-//! let policies = ingest::read("pay.yaml", policy, &Options::default()).unwrap();
+//! let policies = ingest::read("pay.yaml", policy, &Options::default()).unwrap().policies;
 //! let pod = |name: &str, address: &str| -> Result<Event, Box<dyn std::error::Error>> {
 //!     Ok(Event::EndpointAdded(Endpoint {
 //!         name: format!("shop/{name}").into(),

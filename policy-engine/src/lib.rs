@@ -32,6 +32,7 @@
 //! let options = Options::default();
 //! let policies: Vec<_> = ingest::read("policies/pay.yaml", text, &options)
 //!     .map_err(|errors| errors.iter().map(|error| error.render(text)).collect::<String>())?
+//!     .policies
 //!     .into_iter()
 //!     .map(Arc::new)
 //!     .collect();
@@ -99,7 +100,7 @@ pub use self::explain::{Explanation, Flow, Party};
 pub use self::named_ports::NamedPorts;
 pub use self::options::{
     AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, HostFirewall, IpBlocks,
-    L7Proxy, Level, NodeLabels, Options, Stack,
+    L7Proxy, Level, NodeLabels, Options, Stack, Strictness,
 };
 pub use self::proxy_ports::{Proxy, ProxyPorts};
 pub use self::rule::{

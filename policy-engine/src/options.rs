@@ -20,6 +20,8 @@ pub struct Options {
     pub policy_cluster: Option<Arc<str>>,
     /// How much of a document is checked.
     pub level: Level,
+    /// Whether what is legal and probably not meant is refused.
+    pub strictness: Strictness,
     /// The address families of the node, which decide the labels of the world.
     pub stack: Stack,
     /// Whether `enableDefaultDeny` is honoured; else every rule switches default deny on.
@@ -46,6 +48,7 @@ impl Default for Options {
             cluster_name: "default".into(),
             policy_cluster: Some("default".into()),
             level: Level::Cluster,
+            strictness: Strictness::Lenient,
             stack: Stack::Dual,
             default_deny_choice: DefaultDenyChoice::Honoured,
             l7_proxy: L7Proxy::Enabled,
@@ -94,6 +97,15 @@ pub enum Level {
     Agent,
     /// What a cluster takes: the agent's checks and the schema of the resource.
     Cluster,
+}
+
+/// Whether what is legal and probably not meant is refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Strictness {
+    /// It is a warning.
+    Lenient,
+    /// It is an error.
+    Strict,
 }
 
 /// The address families of the node.

@@ -97,7 +97,8 @@ impl Node {
 
     fn update(&mut self, files: &[(&str, &str)]) -> Vec<Write> {
         let read = |(file, text): &(&str, &str)| {
-            ingest::read(file, text, &Options::default()).expect("the documents are fine")
+            let read = ingest::read(file, text, &Options::default());
+            read.expect("the documents are fine").policies
         };
         self.policies = files.iter().flat_map(read).map(Arc::new).collect();
         let desired = Desired {

@@ -81,8 +81,8 @@ fn compile(text: &str) -> Tables {
 }
 
 fn read(text: &str) -> Vec<Arc<Policy>> {
-    let policies = ingest::read("policies/shop.yaml", text, &Options::default()).unwrap();
-    policies.into_iter().map(Arc::new).collect()
+    let read = ingest::read("policies/shop.yaml", text, &Options::default()).unwrap();
+    read.policies.into_iter().map(Arc::new).collect()
 }
 
 /// How many writes it took.

@@ -162,7 +162,7 @@ fn ports_and_protocols_are_spelled_out() {
 
 fn one(text: &str) -> Policy {
     let mut policies = match ingest::read("seed.yaml", text, &Options::default()) {
-        Ok(policies) => policies,
+        Ok(read) => read.policies,
         Err(errors) => panic!(
             "{}",
             errors.iter().map(|e| e.render(text)).collect::<String>()

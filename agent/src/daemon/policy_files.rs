@@ -55,7 +55,7 @@ impl PolicyFiles {
                 continue;
             }
             match ingest::read(&name, &text, &self.options) {
-                Ok(policies) if policies.is_empty() => {
+                Ok(read) if read.policies.is_empty() => {
                     // Whoever is about to write a file has emptied it first.
                     let reasons = format!(
                         "error: {name}: no policy in it; to take policies out of force remove the \
@@ -64,8 +64,16 @@ impl PolicyFiles {
                     );
                     next.refuse(&name, text, reasons, known, &mut owners);
                 }
-                Ok(policies) => {
-                    let policies = policies.into_iter().map(Arc::new).collect();
+                Ok(read) if !read.cidr_groups.is_empty() => {
+                    // A rule that names a group nobody holds would select nobody, in silence.
+                    let reasons = format!(
+                        "error: {name}: the agent does not hold CIDR groups yet\n{}",
+                        what_stays(known)
+                    );
+                    next.refuse(&name, text, reasons, known, &mut owners);
+                }
+                Ok(read) => {
+                    let policies = read.policies.into_iter().map(Arc::new).collect();
                     let file = File { text, policies };
                     if let Err((file, reasons)) = next.try_take(&name, file, &mut owners) {
                         next.refuse(&name, file.text, reasons, known, &mut owners);

@@ -149,7 +149,19 @@ fn accept(texts: &Texts, options: &Options) -> Result<Vec<Arc<Policy>>, OfflineE
     let mut count = 0;
     for (name, text) in texts {
         match ingest::read(name, text, options) {
-            Ok(policies) => accepted.extend(policies.into_iter().map(Arc::new)),
+            Ok(read) => {
+                for group in &read.cidr_groups {
+                    let (place, name) = (&group.location, &group.name);
+                    print::complaint(&format!(
+                        "warning: {place}: CIDR group {name} is not held here yet: rules that \
+                         name it select nobody"
+                    ));
+                }
+                for warning in &read.warnings {
+                    print::complaint(&warning.render(text));
+                }
+                accepted.extend(read.policies.into_iter().map(Arc::new));
+            }
             Err(errors) => {
                 count += 1;
                 for error in errors {

@@ -95,7 +95,7 @@ fn read_folder(
         let path = entry?.path();
         let text = fs::read_to_string(&path)?;
         match ingest::read(&path.to_string_lossy(), &text, options) {
-            Ok(more) => policies.extend(more.into_iter().map(Arc::new)),
+            Ok(read) => policies.extend(read.policies.into_iter().map(Arc::new)),
             Err(errors) => {
                 refused = true;
                 for error in &errors {

@@ -8,7 +8,7 @@ use palisade_abi::EndpointId;
 use palisade_identity::{Identity, Label, LabelSet, Prefix, Source, reserved};
 use palisade_policy::{
     AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, HostFirewall, IpBlocks,
-    L7Proxy, Level, NodeLabels, Options, Policy, Stack, Tier, ingest,
+    L7Proxy, Level, NodeLabels, Options, Policy, Stack, Strictness, Tier, ingest,
 };
 
 use super::vector::{Config, Vector};
@@ -59,7 +59,7 @@ impl Scenario {
         let mut refused = BTreeSet::new();
         for (index, document) in vector.policies.iter().enumerate() {
             match ingest::read(&format!("{index}.json"), &document.to_string(), &options) {
-                Ok(more) => policies.extend(more.into_iter().map(Arc::new)),
+                Ok(more) => policies.extend(more.policies.into_iter().map(Arc::new)),
                 Err(errors) if errors.iter().all(ingest::Error::is_unmodelled) => {
                     let first = errors.first().map(ToString::to_string);
                     return Err(Unbuilt::Unmodelled(first.unwrap_or_default()));
@@ -119,6 +119,7 @@ fn options(config: &Config) -> Options {
             .filter(|name| !name.is_empty())
             .map(Into::into),
         level: Level::Agent,
+        strictness: Strictness::Lenient,
         // In the vectors all kinds of document share the first tier.
         tier: Tier::Admin,
         host_firewall: HostFirewall::Disabled,

@@ -123,6 +123,7 @@ pub(crate) fn policy(number: usize) -> Vec<Policy> {
     );
     ingest::read("p.yaml", &text, &Options::default())
         .unwrap_or_else(|errors| panic!("{}", errors[0].render(&text)))
+        .policies
 }
 
 pub(crate) fn every_policy() -> Vec<Arc<Policy>> {

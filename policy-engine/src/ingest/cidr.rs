@@ -13,12 +13,17 @@ use crate::yaml::{Node, Span};
 
 /// An item of `fromCIDR` or `toCIDR`: a prefix or a bare address.
 pub(super) fn plain<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
-    let text = reader.text(node)?;
-    let prefix = match text.parse::<IpAddr>() {
-        Ok(address) if !is_mapped(address) => Prefix::exact(address),
-        Ok(_) | Err(_) => parse(reader, node.span, text, "an address or a prefix")?,
-    };
+    let prefix = address_or_prefix(reader, node)?;
     peer(reader, node, prefix, Vec::new())
+}
+
+/// A prefix; an address stands for the prefix of itself.
+pub(super) fn address_or_prefix<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Prefix> {
+    let text = reader.text(node)?;
+    match text.parse::<IpAddr>() {
+        Ok(address) if !is_mapped(address) => Some(Prefix::exact(address)),
+        Ok(_) | Err(_) => parse(reader, node.span, text, "an address or a prefix"),
+    }
 }
 
 /// An item of `fromCIDRSet` or `toCIDRSet`: a prefix less its exceptions.

@@ -5,19 +5,28 @@ use std::sync::Arc;
 use super::error::Cause;
 use super::reader::{EmptyFields, Field, Fields, Reader};
 use super::scope::Scope;
-use super::{cilium, kubernetes};
+use super::{Resource, cidr_group, cilium, kubernetes};
 use crate::options::Level;
-use crate::rule::{Kind, Policy, ResourceName, Rule};
+use crate::rule::{CidrGroup, Kind, Policy, ResourceName, Rule};
 use crate::span::Location;
-use crate::yaml::Node;
+use crate::yaml::{Entry, Node};
 
 /// Reads a document; `None` if it is refused, which the reader then knows the reasons of.
+///
+/// `implied` is the kind of a document that names none.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     root: &'a Node,
+    implied: Option<&'a str>,
     location: &Location,
-) -> Option<Policy> {
-    let kind = kind(reader, root)?;
+) -> Option<Resource> {
+    let kind = match kind(reader, root, implied)? {
+        Document::Policy(kind) => kind,
+        Document::CidrGroup => {
+            reader.set_empty_fields(EmptyFields::Absent);
+            return cidr_group(reader, root, implied, location).map(Resource::CidrGroup);
+        }
+    };
     reader.set_empty_fields(match (kind, reader.options.level) {
         (Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy, Level::Cluster) => {
             EmptyFields::Refused
@@ -26,7 +35,7 @@ pub(super) fn read<'a>(
         (_, Level::Cluster | Level::Agent) => EmptyFields::Absent,
     });
     let fields = reader.fields(root, &DOCUMENT)?;
-    check_version(reader, &fields, kind);
+    check_version(reader, &fields, versions(kind), implied.is_some());
     let scope = scope(reader, &fields, kind)?;
     let mut rules = match kind {
         Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => {
@@ -41,49 +50,123 @@ pub(super) fn read<'a>(
     for (rule, index) in rules.iter_mut().zip(0..) {
         rule.index = index;
     }
-    Some(Policy {
+    Some(Resource::Policy(Policy {
         resource: scope.resource,
         location: location.clone(),
         rules,
-    })
+    }))
+}
+
+/// What kind of resource a document is.
+#[derive(Clone, Copy)]
+enum Document {
+    CidrGroup,
+    Policy(Kind),
 }
 
 /// The kind, before anything else: what a kind that is not known may hold is not known either.
-fn kind<'a>(reader: &mut Reader<'a>, root: &'a Node) -> Option<Kind> {
+fn kind<'a>(reader: &mut Reader<'a>, root: &'a Node, implied: Option<&'a str>) -> Option<Document> {
     let entries = reader.entries(root)?;
-    let Some(entry) = entries.iter().find(|entry| entry.key == "kind") else {
-        reader.refuse(root.span, Cause::Missing { field: "kind" });
-        return None;
+    let find = |text: &str| {
+        let policy = READ.into_iter().find(|kind| kind.name() == text);
+        let group = || (text == CIDR_GROUP).then_some(Document::CidrGroup);
+        policy.map(Document::Policy).or_else(group)
     };
-    reader.field(entry, |reader, node| {
-        let text = reader.text(node)?;
-        let kind = READ.into_iter().find(|kind| kind.name() == text);
-        if kind.is_none() {
-            let what = format!("kind {text:?}");
-            reader.refuse(node.span, Cause::NotModelled { what });
+    let not_modelled = |text: &str| Cause::NotModelled {
+        what: format!("kind {text:?}"),
+    };
+    match (entries.iter().find(|entry| entry.key == "kind"), implied) {
+        (Some(entry), _) => reader.field(entry, |reader, node| {
+            let text = reader.text(node)?;
+            let kind = find(text);
+            if kind.is_none() {
+                reader.refuse(node.span, not_modelled(text));
+            }
+            kind
+        }),
+        (None, Some(implied)) => {
+            let kind = find(implied);
+            if kind.is_none() {
+                reader.refuse(root.span, not_modelled(implied));
+            }
+            kind
         }
-        kind
-    })
+        (None, None) => {
+            reader.refuse(root.span, Cause::Missing { field: "kind" });
+            None
+        }
+    }
 }
 
-fn check_version<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) {
-    let expected = match kind {
-        Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => "cilium.io/v2",
-        Kind::NetworkPolicy => "networking.k8s.io/v1",
+const fn versions(kind: Kind) -> &'static [(&'static str, ())] {
+    match kind {
+        Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => &[("cilium.io/v2", ())],
+        Kind::NetworkPolicy => &[("networking.k8s.io/v1", ())],
         Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => {
-            "policy.networking.k8s.io/v1alpha1"
+            &[("policy.networking.k8s.io/v1alpha1", ())]
         }
-        Kind::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
-        Kind::Rules => "",
-    };
+        Kind::ClusterNetworkPolicy => &[("policy.networking.k8s.io/v1alpha2", ())],
+        Kind::Rules => &[],
+    }
+}
+
+fn check_version<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+    versions: &[(&'static str, ())],
+    implied: bool,
+) {
     if let Some(entry) = fields.get("apiVersion") {
         reader.field(entry, |reader, node| {
-            reader.one_of(node, "the version of this kind", &[(expected, ())])
+            reader.one_of(node, "the version of this kind", versions)
         });
-    } else {
+    } else if !implied {
         let field = "apiVersion";
         reader.refuse(fields.span, Cause::Missing { field });
     }
+}
+
+fn cidr_group<'a>(
+    reader: &mut Reader<'a>,
+    root: &'a Node,
+    implied: Option<&'a str>,
+    location: &Location,
+) -> Option<CidrGroup> {
+    let fields = reader.fields(root, &DOCUMENT)?;
+    let versions = [("cilium.io/v2", ()), ("cilium.io/v2alpha1", ())];
+    check_version(reader, &fields, &versions, implied.is_some());
+    let Some(entry) = fields.get("metadata") else {
+        let field = "metadata.name";
+        reader.refuse(fields.span, Cause::Missing { field });
+        return None;
+    };
+    let metadata = reader.field(entry, |reader, node| {
+        let fields = reader.fields(node, &METADATA)?;
+        refuse_namespace(
+            reader,
+            &fields,
+            "CIDR groups have no namespace",
+            "remove it",
+        );
+        let Some(entry) = fields.get("name") else {
+            reader.refuse(fields.span, Cause::Missing { field: "name" });
+            return None;
+        };
+        let name = reader.field(entry, Reader::text)?;
+        let labels = fields.get("labels").map(|entry| {
+            reader.field(entry, |reader, node| {
+                let entries = reader.entries(node).unwrap_or_default();
+                let label = |entry: &'a Entry| {
+                    let value = reader.field(entry, Reader::text)?;
+                    Some((entry.key.as_str(), value))
+                };
+                entries.iter().filter_map(label).collect()
+            })
+        });
+        Some((name, labels.unwrap_or_default()))
+    });
+    let (name, labels) = metadata?;
+    cidr_group::read(reader, &fields, name, labels, location)
 }
 
 /// The name of the resource and the namespace its selectors are confined to: `default` where a
@@ -107,7 +190,12 @@ fn scope<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) -> Option
             | Kind::CiliumClusterwideNetworkPolicy
             | Kind::ClusterNetworkPolicy
             | Kind::Rules => {
-                refuse_namespace(reader, &fields);
+                refuse_namespace(
+                    reader,
+                    &fields,
+                    "a clusterwide policy has no namespace",
+                    "remove it, or use CiliumNetworkPolicy",
+                );
                 None
             }
             Kind::CiliumNetworkPolicy | Kind::NetworkPolicy => Some(namespace(reader, &fields)?),
@@ -134,17 +222,16 @@ fn namespace<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Arc<str
     Some(if text.is_empty() { "default" } else { text }.into())
 }
 
-fn refuse_namespace(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+fn refuse_namespace(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    rule: &'static str,
+    instead: &'static str,
+) {
     if let Some(entry) = fields.get("namespace")
         && reader.options.level == Level::Cluster
     {
-        reader.refuse(
-            entry.key_span,
-            Cause::Conflict {
-                rule: "a clusterwide policy has no namespace",
-                instead: "remove it, or use CiliumNetworkPolicy",
-            },
-        );
+        reader.refuse(entry.key_span, Cause::Conflict { rule, instead });
     }
 }
 
@@ -188,7 +275,9 @@ fn kubernetes_rules<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Sc
     rules
 }
 
-/// The kinds that are read so far.
+const CIDR_GROUP: &str = "CiliumCIDRGroup";
+
+/// The kinds of policy that are read so far.
 const READ: [Kind; 3] = [
     Kind::CiliumClusterwideNetworkPolicy,
     Kind::CiliumNetworkPolicy,

@@ -5,6 +5,7 @@ use std::fmt;
 use palisade_identity::SelectorError;
 use thiserror::Error;
 
+use super::warning::Doubt;
 use crate::span::{Location, Position};
 
 /// A reason to refuse a document, with its place in the file and in the document.
@@ -80,13 +81,13 @@ impl FieldPath {
     pub fn is_root(&self) -> bool {
         self.segments.is_empty()
     }
+}
 
-    pub(super) fn push(&mut self, segment: Segment) {
-        self.segments.push(segment);
-    }
-
-    pub(super) fn pop(&mut self) {
-        self.segments.pop();
+impl FromIterator<Segment> for FieldPath {
+    fn from_iter<I: IntoIterator<Item = Segment>>(segments: I) -> Self {
+        Self {
+            segments: segments.into_iter().collect(),
+        }
     }
 }
 
@@ -225,6 +226,9 @@ pub enum Cause {
         /// Why, or what to do instead.
         instead: &'static str,
     },
+    /// Legal, but probably not meant, and refused for it on request.
+    #[error("{0}")]
+    Doubt(Doubt),
     /// Valid, but this version does not know how to honour it, and so does not accept it.
     #[error("{what} is not modelled yet")]
     NotModelled {
@@ -254,6 +258,7 @@ impl Cause {
             Self::DuplicateKey { .. } => "P031",
             Self::KeyNotText => "P032",
             Self::TooDeep => "P033",
+            Self::Doubt(doubt) => doubt.code(),
             Self::NotModelled { .. } => "P090",
         }
     }
@@ -274,6 +279,7 @@ impl Cause {
             Self::Selector(error) => error.to_string(),
             Self::Dns { found, detail, .. } => format!("{found:?}: {detail}"),
             Self::TooMany { found, .. } => format!("found {found}"),
+            Self::Doubt(doubt) => doubt.found(),
             Self::KeyNotText
             | Self::TooDeep
             | Self::Missing { .. }
@@ -308,6 +314,7 @@ impl Cause {
             Self::NotModelled { .. } => {
                 "remove it, or wait for the version that enforces it".to_owned()
             }
+            Self::Doubt(doubt) => doubt.advice().to_owned(),
             Self::TooDeep => format!("at most {} levels", crate::yaml::MAX_DEPTH),
             Self::KeyNotText => "quote it".to_owned(),
             Self::DuplicateKey { .. } => "keep one".to_owned(),

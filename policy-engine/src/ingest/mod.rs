@@ -22,13 +22,15 @@
 //!     "error[P001]: port is out of range\n --> policies/db.yaml:8:31\n"
 //! ));
 //!
-//! let policies = ingest::read("db.yaml", &text.replace("70000", "5432"), &Options::default())?;
-//! assert_eq!(policies[0].resource.to_string(), "CiliumNetworkPolicy shop/db");
-//! assert_eq!(format!("{:#}", policies[0].rules[0].location), "db.yaml:7:5");
+//! let read = ingest::read("db.yaml", &text.replace("70000", "5432"), &Options::default())?;
+//! assert_eq!(read.policies[0].resource.to_string(), "CiliumNetworkPolicy shop/db");
+//! assert_eq!(format!("{:#}", read.policies[0].rules[0].location), "db.yaml:7:5");
+//! assert!(read.warnings.is_empty());
 //! # Ok::<(), Vec<ingest::Error>>(())
 //! ```
 
 mod cidr;
+mod cidr_group;
 mod cilium;
 mod document;
 mod entity;
@@ -36,29 +38,55 @@ mod error;
 mod fqdn;
 mod icmp;
 mod kubernetes;
+mod list;
 mod peers;
 mod ports;
 mod reader;
 mod render;
 mod scope;
 mod selector;
+mod warning;
 
 use std::sync::Arc;
 
 pub use self::error::{Cause, Error, FieldPath, Segment};
 use self::reader::Reader;
+pub use self::warning::{Doubt, Warning};
 use crate::options::Options;
-use crate::rule::Policy;
+use crate::rule::{CidrGroup, Policy};
 use crate::span::Location;
 use crate::yaml;
+
+/// What a file says.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Read {
+    /// The policies, in the order they stand in.
+    pub policies: Vec<Policy>,
+    /// The named sets of prefixes.
+    pub cidr_groups: Vec<CidrGroup>,
+    /// What is legal and was surely not meant, in the order of the file.
+    pub warnings: Vec<Warning>,
+}
 
 /// A document of a file and what became of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Document {
     /// Where it starts.
     pub location: Location,
-    /// The policy, or every reason to refuse it.
-    pub outcome: Result<Policy, Vec<Error>>,
+    /// What it says, or every reason to refuse it.
+    pub outcome: Result<Resource, Vec<Error>>,
+    /// What is legal in it and was surely not meant; empty if it is refused.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a document says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Resource {
+    /// A named set of prefixes.
+    CidrGroup(CidrGroup),
+    /// The rules of a policy.
+    Policy(Policy),
 }
 
 /// Reads a file of one or many documents, YAML or JSON, which must all be good.
@@ -67,17 +95,19 @@ pub struct Document {
 ///
 /// # Errors
 /// Every reason to refuse any of the documents, in the order of the file.
-pub fn read(file: &str, text: &str, options: &Options) -> Result<Vec<Policy>, Vec<Error>> {
-    let mut policies = Vec::new();
+pub fn read(file: &str, text: &str, options: &Options) -> Result<Read, Vec<Error>> {
+    let mut read = Read::default();
     let mut errors = Vec::new();
     for document in read_documents(file, text, options) {
         match document.outcome {
-            Ok(policy) => policies.push(policy),
+            Ok(Resource::CidrGroup(group)) => read.cidr_groups.push(group),
+            Ok(Resource::Policy(policy)) => read.policies.push(policy),
             Err(more) => errors.extend(more),
         }
+        read.warnings.extend(document.warnings);
     }
     if errors.is_empty() {
-        Ok(policies)
+        Ok(read)
     } else {
         Err(errors)
     }
@@ -85,18 +115,25 @@ pub fn read(file: &str, text: &str, options: &Options) -> Result<Vec<Policy>, Ve
 
 /// Reads a file of one or many documents; a bad one leaves the others alone.
 ///
-/// Empty documents are left out. What is not YAML ends the file: the document it stands in is the
-/// last one returned.
+/// Each item of a `List` counts as a document. Empty documents are left out. What is not YAML ends
+/// the file: the document it stands in is the last one returned.
 pub fn read_documents(file: &str, text: &str, options: &Options) -> Vec<Document> {
     let file: Arc<str> = file.into();
-    yaml::parse(text)
-        .into_iter()
-        .filter(|document| document.root.is_some() || !document.faults.is_empty())
-        .map(|document| one(&file, document, options))
-        .collect()
+    let mut documents = Vec::new();
+    for document in yaml::parse(text) {
+        if document.root.is_some() || !document.faults.is_empty() {
+            read_document(&file, document, options, &mut documents);
+        }
+    }
+    documents
 }
 
-fn one(file: &Arc<str>, document: yaml::Document, options: &Options) -> Document {
+fn read_document(
+    file: &Arc<str>,
+    document: yaml::Document,
+    options: &Options,
+    documents: &mut Vec<Document>,
+) {
     let location = Location {
         file: Arc::clone(file),
         position: document.start,
@@ -107,14 +144,20 @@ fn one(file: &Arc<str>, document: yaml::Document, options: &Options) -> Document
     for fault in document.faults {
         reader.refuse_fault(fault);
     }
-    let policy = document
-        .root
-        .as_ref()
-        .filter(|_| readable)
-        .and_then(|root| document::read(&mut reader, root, &location));
-    let outcome = match policy {
-        Some(policy) if reader.is_clean() => Ok(policy),
-        Some(_) | None => Err(reader.into_errors()),
-    };
-    Document { location, outcome }
+    let root = document.root.as_ref().filter(|_| readable);
+    if let Some(items) = root.and_then(|root| list::read(&mut reader, root)) {
+        if !reader.is_clean() {
+            documents.push(reader.finish(location, None));
+            return;
+        }
+        for (index, item) in items.iter().enumerate() {
+            let location = reader.location(item.root.span.start);
+            let mut reader = Reader::of_item(file, options, index);
+            let resource = document::read(&mut reader, item.root, item.kind, &location);
+            documents.push(reader.finish(location, resource));
+        }
+        return;
+    }
+    let resource = root.and_then(|root| document::read(&mut reader, root, None, &location));
+    documents.push(reader.finish(location, resource));
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::error::{Cause, Error, FieldPath, Segment};
-use crate::options::{Level, Options};
+use super::warning::{Doubt, Warning};
+use super::{Document, Resource};
+use crate::options::{Level, Options, Strictness};
 use crate::span::{Location, Position};
 use crate::yaml::{Entry, Fault, FaultKind, Meaning, Node, Span, Value};
 
@@ -12,8 +14,16 @@ pub(super) struct Reader<'a> {
     pub(super) options: &'a Options,
     file: Arc<str>,
     empty_fields: EmptyFields,
-    path: FieldPath,
+    path: Vec<Step<'a>>,
     errors: Vec<Error>,
+    warnings: Vec<Warning>,
+}
+
+/// A step of the path, owned only once somebody wants to read it.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
 }
 
 /// What becomes of a field without a value.
@@ -58,20 +68,42 @@ impl<'a> Reader<'a> {
             options,
             file: Arc::clone(file),
             empty_fields: EmptyFields::Absent,
-            path: FieldPath::default(),
+            path: Vec::new(),
             errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// A reader of an item of a list of documents.
+    pub(super) fn of_item(file: &Arc<str>, options: &'a Options, index: usize) -> Self {
+        let mut reader = Self::new(file, options);
+        reader.path = vec![Step::Field("items"), Step::Item(index)];
+        reader
+    }
+
+    /// What became of the document at `location`.
+    pub(super) fn finish(mut self, location: Location, resource: Option<Resource>) -> Document {
+        // Of two complaints about one place the first is the one that was found first.
+        self.errors.sort_by_key(|error| error.location.position);
+        self.warnings
+            .sort_by_key(|warning| warning.location.position);
+        match resource {
+            Some(resource) if self.errors.is_empty() => Document {
+                location,
+                outcome: Ok(resource),
+                warnings: self.warnings,
+            },
+            Some(_) | None => Document {
+                location,
+                outcome: Err(self.errors),
+                warnings: Vec::new(),
+            },
         }
     }
 
     /// Says what becomes of fields without a value from here on.
     pub(super) const fn set_empty_fields(&mut self, empty_fields: EmptyFields) {
         self.empty_fields = empty_fields;
-    }
-
-    /// Everything that is wrong, in the order of the file.
-    pub(super) fn into_errors(mut self) -> Vec<Error> {
-        self.errors.sort_by_key(|error| error.location.position);
-        self.errors
     }
 
     pub(super) const fn is_clean(&self) -> bool {
@@ -93,9 +125,31 @@ impl<'a> Reader<'a> {
         self.errors.push(Error {
             location: self.location(span.start),
             length: span.length,
-            path: self.path.clone(),
+            path: self.field_path(),
             cause,
         });
+    }
+
+    /// Notes what is legal and probably not meant.
+    pub(super) fn doubt(&mut self, span: Span, doubt: Doubt) {
+        if self.options.strictness == Strictness::Strict {
+            self.refuse(span, Cause::Doubt(doubt));
+            return;
+        }
+        self.warnings.push(Warning {
+            location: self.location(span.start),
+            length: span.length,
+            path: self.field_path(),
+            doubt,
+        });
+    }
+
+    fn field_path(&self) -> FieldPath {
+        let segment = |step: &Step<'_>| match *step {
+            Step::Field(name) => Segment::Field(name.to_owned()),
+            Step::Item(index) => Segment::Item(index),
+        };
+        self.path.iter().map(segment).collect()
     }
 
     pub(super) fn refuse_fault(&mut self, fault: Fault) {
@@ -120,9 +174,7 @@ impl<'a> Reader<'a> {
         entry: &'a Entry,
         read: impl FnOnce(&mut Self, &'a Node) -> T,
     ) -> T {
-        self.within(Segment::Field(entry.key.clone()), |reader| {
-            read(reader, &entry.node)
-        })
+        self.within(Step::Field(&entry.key), |reader| read(reader, &entry.node))
     }
 
     /// Reads every item of a list, with its number on the path. `None` if it is no list.
@@ -134,7 +186,7 @@ impl<'a> Reader<'a> {
         let items = self.list(node)?;
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            values.extend(self.within(Segment::Item(index), |reader| read(reader, item)));
+            values.extend(self.within(Step::Item(index), |reader| read(reader, item)));
         }
         Some(values)
     }
@@ -159,7 +211,7 @@ impl<'a> Reader<'a> {
         let mut kept = Vec::new();
         for entry in self.entries(node)? {
             let field = known.iter().find(|field| field.name() == entry.key);
-            self.within(Segment::Field(entry.key.clone()), |reader| match field {
+            self.within(Step::Field(&entry.key), |reader| match field {
                 Some(Field::Known(_)) if entry.node.is_null() => reader.refuse_null(entry),
                 Some(Field::Known(_)) => kept.push(entry),
                 Some(Field::NotModelled(what)) => reader.refuse(
@@ -265,7 +317,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn within<T>(&mut self, segment: Segment, read: impl FnOnce(&mut Self) -> T) -> T {
+    fn within<T>(&mut self, segment: Step<'a>, read: impl FnOnce(&mut Self) -> T) -> T {
         self.path.push(segment);
         let value = read(self);
         self.path.pop();

@@ -1,8 +1,10 @@
-//! An error as people read it: the line, a mark under the place, what is allowed.
+//! A complaint as people read it: the line, a mark under the place, what is allowed.
 
 use std::fmt::Write;
 
-use super::error::Error;
+use super::error::{Error, FieldPath};
+use super::warning::Warning;
+use crate::span::Location;
 
 impl Error {
     /// The error with the line it stands on; `text` is the file's.
@@ -16,10 +18,45 @@ impl Error {
     ///    = spec.ingress[0].toPorts[0].ports[0].port
     /// ```
     pub fn render(&self, text: &str) -> String {
+        let complaint = Complaint {
+            location: &self.location,
+            length: self.length,
+            path: &self.path,
+            title: format!("error[{}]: {}", self.cause.code(), self.cause),
+            note: self.note(),
+        };
+        complaint.render(text)
+    }
+}
+
+impl Warning {
+    /// The warning with the line it stands on, in the form of [`Error::render`].
+    pub fn render(&self, text: &str) -> String {
+        let complaint = Complaint {
+            location: &self.location,
+            length: self.length,
+            path: &self.path,
+            title: format!("warning[{}]: {}", self.doubt.code(), self.doubt),
+            note: self.doubt.note(),
+        };
+        complaint.render(text)
+    }
+}
+
+struct Complaint<'a> {
+    location: &'a Location,
+    length: u32,
+    path: &'a FieldPath,
+    title: String,
+    note: String,
+}
+
+impl Complaint<'_> {
+    fn render(&self, text: &str) -> String {
         let line = self.location.line();
         let number = line.to_string();
         let gutter = " ".repeat(number.len());
-        let mut out = format!("error[{}]: {}\n", self.cause.code(), self.cause);
+        let mut out = format!("{}\n", self.title);
         let _ = writeln!(out, "{gutter}--> {:#}", self.location);
         let _ = writeln!(out, "{gutter} |");
         let index = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -27,12 +64,12 @@ impl Error {
         let (shown, offset) = window(source, self.location.column());
         let _ = writeln!(out, "{number} | {shown}");
         let mark = "^".repeat(self.marked(shown.chars().count(), offset));
-        let note = self.note();
         let _ = writeln!(
             out,
-            "{gutter} | {}{mark}{}{note}",
+            "{gutter} | {}{mark}{}{}",
             " ".repeat(offset),
-            separator(&note)
+            separator(&self.note),
+            self.note
         );
         if !self.path.is_root() {
             let _ = writeln!(out, "{gutter} = {}", self.path);
