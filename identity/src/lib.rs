@@ -51,6 +51,7 @@
 mod allocator;
 mod cidr;
 mod cluster;
+mod cluster_allocator;
 mod filter;
 mod ipcache;
 mod key;
@@ -77,6 +78,11 @@ pub use self::allocator::{
     Release, Restored,
 };
 pub use self::cluster::{ClusterId, ClusterIdError, MaxClusters};
+pub use self::cluster_allocator::{
+    ClusterAllocateError, ClusterAllocator, Effect, FoundMaster, Judgement, Lifetime, Lock,
+    NodeNameError, Request, RequestId, Response, Round, StoreEvent, StoreKeys, StoreRevision,
+    Ticket, UnusedMarks,
+};
 pub use self::filter::{
     DEFAULT_FILTER, Decision, Fate, Filter, FilterAction, FilterEntry, FilterError, FilterFile,
     FilterFileError, FilterMatch, FilterRule, Split,

@@ -1,10 +1,6 @@
 //! The layers against a model that works everything out anew from all that is said, and a mirror
 //! that carries the steps out one by one.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a helper that fails is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
