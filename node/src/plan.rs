@@ -9,7 +9,7 @@ use crate::event::Token;
 /// ```text
 /// 1. if `checkpoint` says so, store Node::checkpoint()
 /// 2. apply `writes`, in order
-/// 3. carry out `effects`
+/// 3. carry out `effects`; a last `Write::Grace` may come after them
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "the node takes every plan for carried out"]

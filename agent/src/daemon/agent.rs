@@ -126,7 +126,13 @@ impl Agent {
             let checkpoint = self.shared.node().checkpoint();
             self.state.set_checkpoint(&checkpoint)?;
         }
-        for write in &plan.writes {
+        // A grace period at the end is for numbers to be used again, not for what is enforced: nobody
+        // waits for it with an answer in hand.
+        let (now, after) = match plan.writes.split_last() {
+            Some((Write::Grace, now)) => (now, Some(&Write::Grace)),
+            Some(_) | None => (plan.writes.as_slice(), None),
+        };
+        for write in now {
             self.write(write)?;
         }
         for effect in &plan.effects {
@@ -139,6 +145,9 @@ impl Agent {
                 report.last_held = since.elapsed();
                 report.longest_held = report.longest_held.max(report.last_held);
             }
+        }
+        if let Some(grace) = after {
+            self.write(grace)?;
         }
         let revision = self.shared.node().revision();
         let mut report = self.shared.report();

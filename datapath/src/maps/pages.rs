@@ -8,6 +8,9 @@ use super::name::IDENTITY_PAGE;
 use super::{Error, Map, Words};
 use crate::sys;
 
+/// Of identities of the cluster and of this node.
+const FIRST_PAGES: [u32; 2] = [0, 0x100];
+
 /// The peer classes of identities: pages of 65,536, made when the first identity of one is stored.
 #[derive(Debug)]
 pub struct IdentityPages {
@@ -25,7 +28,10 @@ impl IdentityPages {
         })
     }
 
-    /// Takes the outer map with the pages it holds; page 0, of the reserved identities, always is.
+    /// Takes the outer map with the pages it holds.
+    ///
+    /// The first pages of the reserved and cluster-wide identities and of the local ones always are:
+    /// a page costs a grace period, which the first address learnt by DNS would have to wait for.
     pub(super) fn new(outer: OwnedFd) -> Result<Self, Error> {
         let mut pages = Self {
             outer,
@@ -36,8 +42,10 @@ impl IdentityPages {
                 pages.pages.insert(number, page);
             }
         }
-        if !pages.pages.contains_key(&0) {
-            pages.add(0, PeerClasses::default(), 0)?;
+        for number in FIRST_PAGES {
+            if !pages.pages.contains_key(&number) {
+                pages.add(number, PeerClasses::default(), 0)?;
+            }
         }
         Ok(pages)
     }
