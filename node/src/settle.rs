@@ -80,7 +80,10 @@ impl Node {
             return Ok(());
         }
         let wanted = self.wanted(named, dirty);
-        self.write_ipcache(&wanted, plan)
+        if self.write_ipcache(&wanted, plan)? == Rest::Owed {
+            self.grace(plan);
+        }
+        Ok(())
     }
 
     /// As [`Node::settle`] and [`Node::sweep`]; in place if nothing of it can fail.
@@ -95,14 +98,18 @@ impl Node {
         let dirty = addresses.into_iter().map(Prefix::exact).collect();
         let wanted = self.wanted(&self.named, &dirty);
         let known = |labels: &LabelSet| self.identities.get(labels).is_some();
-        if wanted.values().flatten().all(known) {
-            self.write_ipcache(&wanted, plan)?;
+        let rest = if wanted.values().flatten().all(known) {
+            self.write_ipcache(&wanted, plan)?
         } else {
             let mut next = self.clone();
-            next.write_ipcache(&wanted, plan)?;
+            let rest = next.write_ipcache(&wanted, plan)?;
             *self = next;
-        }
+            rest
+        };
         self.sweep(plan);
+        if rest == Rest::Owed {
+            self.grace(plan);
+        }
         Ok(())
     }
 
@@ -160,11 +167,15 @@ impl Node {
         wanted
     }
 
-    pub(crate) fn write_ipcache(
+    /// Gives addresses their identities. What a new identity has replaced in the tables must rest
+    /// before it is used again, but nobody need wait for that with the address in hand: the grace
+    /// period is left to the end of the plan where it can be.
+    fn write_ipcache(
         &mut self,
         wanted: &BTreeMap<Prefix, Option<LabelSet>>,
         plan: &mut Plan,
-    ) -> Result<(), Error> {
+    ) -> Result<Rest, Error> {
+        let mut rest = Rest::Enough;
         let added = wanted
             .iter()
             .filter(|(prefix, labels)| labels.is_some() && self.ipcache.get(**prefix).is_none());
@@ -178,7 +189,14 @@ impl Node {
             };
             let (identity, novelty) = self.identities.hold(labels)?;
             if novelty == Novelty::New {
-                let writes = self.tables.add_identity(identity, labels)?;
+                if rest == Rest::Owed {
+                    plan.writes.push(Write::Grace);
+                }
+                let mut writes = self.tables.add_identity(identity, labels)?;
+                rest = match writes.pop_if(|last| *last == Write::Grace) {
+                    Some(_) => Rest::Owed,
+                    None => Rest::Enough,
+                };
                 plan.writes.extend(writes);
             }
             changes.insert(*prefix, Some(identity));
@@ -197,8 +215,17 @@ impl Node {
         if !changes.is_empty() {
             plan.writes.push(Write::Generation);
         }
-        Ok(())
+        Ok(rest)
     }
+}
+
+/// Whether what was replaced has rested.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Rest {
+    /// Nothing waits.
+    Enough,
+    /// A grace period must end the plan.
+    Owed,
 }
 
 fn room(map: &'static str, needed: usize, size: u32) -> Result<(), Error> {
