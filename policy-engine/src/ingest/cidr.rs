@@ -26,6 +26,13 @@ pub(super) fn address_or_prefix<'a>(reader: &mut Reader<'a>, node: &'a Node) -> 
     }
 }
 
+/// A prefix as it stands, without exceptions.
+pub(super) fn network<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+    let text = reader.text(node)?;
+    let prefix = parse(reader, node.span, text, "a prefix")?;
+    peer(reader, node, prefix, Vec::new())
+}
+
 /// An item of `fromCIDRSet` or `toCIDRSet`: a prefix less its exceptions.
 pub(super) fn set<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
     rule(reader, node, &CIDR_RULE)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::Cause;
 use super::reader::{EmptyFields, Field, Fields, Reader};
 use super::scope::Scope;
-use super::{Resource, cidr_group, cilium, kubernetes};
+use super::{Resource, admin, cidr_group, cilium, kubernetes};
 use crate::options::Level;
 use crate::rule::{CidrGroup, Kind, Policy, ResourceName, Rule};
 use crate::span::Location;
@@ -28,11 +28,9 @@ pub(super) fn read<'a>(
         }
     };
     reader.set_empty_fields(match (kind, reader.options.level) {
-        (Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy, Level::Cluster) => {
-            EmptyFields::Refused
-        }
         // To a Kubernetes policy everybody is what an empty list says, too.
-        (_, Level::Cluster | Level::Agent) => EmptyFields::Absent,
+        (Kind::NetworkPolicy, Level::Cluster) | (_, Level::Agent) => EmptyFields::Absent,
+        (_, Level::Cluster) => EmptyFields::Refused,
     });
     let fields = reader.fields(root, &DOCUMENT)?;
     check_version(reader, &fields, versions(kind), implied.is_some());
@@ -41,11 +39,11 @@ pub(super) fn read<'a>(
         Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => {
             cilium_rules(reader, &fields, &scope)
         }
-        Kind::NetworkPolicy => kubernetes_rules(reader, &fields, &scope),
         Kind::AdminNetworkPolicy
         | Kind::BaselineAdminNetworkPolicy
         | Kind::ClusterNetworkPolicy
-        | Kind::Rules => Vec::new(),
+        | Kind::NetworkPolicy => one_spec(reader, &fields, &scope),
+        Kind::Rules => Vec::new(),
     };
     for (rule, index) in rules.iter_mut().zip(0..) {
         rule.index = index;
@@ -68,7 +66,7 @@ enum Document {
 fn kind<'a>(reader: &mut Reader<'a>, root: &'a Node, implied: Option<&'a str>) -> Option<Document> {
     let entries = reader.entries(root)?;
     let find = |text: &str| {
-        let policy = READ.into_iter().find(|kind| kind.name() == text);
+        let policy = Kind::ALL.into_iter().find(|kind| kind.name() == text);
         let group = || (text == CIDR_GROUP).then_some(Document::CidrGroup);
         policy.map(Document::Policy).or_else(group)
     };
@@ -184,6 +182,15 @@ fn scope<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) -> Option
             return None;
         };
         let name = reader.field(entry, Reader::text)?;
+        if kind == Kind::BaselineAdminNetworkPolicy && name != admin::BASELINE_NAME {
+            reader.field(entry, |reader, node| {
+                let (rule, instead) = (
+                    "a cluster has only one policy of this kind",
+                    "call it default, or use ClusterNetworkPolicy",
+                );
+                reader.refuse(node.span, Cause::Conflict { rule, instead });
+            });
+        }
         let namespace = match kind {
             Kind::AdminNetworkPolicy
             | Kind::BaselineAdminNetworkPolicy
@@ -258,7 +265,8 @@ fn cilium_rules<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Scope)
     rules
 }
 
-fn kubernetes_rules<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Scope) -> Vec<Rule> {
+/// The rules of a kind that has one `spec` and no more.
+fn one_spec<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Scope) -> Vec<Rule> {
     let mut rules = Vec::new();
     if let Some(entry) = fields.get("specs") {
         let (field, allowed) = (entry.key.clone(), vec!["spec"]);
@@ -266,7 +274,11 @@ fn kubernetes_rules<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Sc
     }
     if let Some(entry) = fields.get("spec") {
         reader.field(entry, |reader, node| {
-            kubernetes::read(reader, node, scope, &mut rules);
+            if scope.resource.kind == Kind::NetworkPolicy {
+                kubernetes::read(reader, node, scope, &mut rules);
+            } else {
+                admin::read(reader, node, scope, &mut rules);
+            }
         });
     } else {
         let field = "spec";
@@ -276,13 +288,6 @@ fn kubernetes_rules<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Sc
 }
 
 const CIDR_GROUP: &str = "CiliumCIDRGroup";
-
-/// The kinds of policy that are read so far.
-const READ: [Kind; 3] = [
-    Kind::CiliumClusterwideNetworkPolicy,
-    Kind::CiliumNetworkPolicy,
-    Kind::NetworkPolicy,
-];
 
 const DOCUMENT: [Field; 6] = [
     Field::Known("apiVersion"),

@@ -29,6 +29,7 @@
 //! # Ok::<(), Vec<ingest::Error>>(())
 //! ```
 
+mod admin;
 mod cidr;
 mod cidr_group;
 mod cilium;

@@ -57,6 +57,11 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key == name).copied()
     }
 
+    /// All of them, in the order of the document.
+    pub(super) fn entries(&self) -> &[&'n Entry] {
+        &self.entries
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }

@@ -105,7 +105,18 @@ impl Scope {
         self.confine(scoped)
     }
 
-    fn confine(&self, selector: Selector) -> Selector {
+    /// The pods of the namespaces that `namespaces` selects, and nothing that has no namespace:
+    /// what only forbids labels would else select the world.
+    pub(super) fn pods_of(&self, pods: Selector, namespaces: &Selector) -> Selector {
+        namespaces
+            .requirements()
+            .iter()
+            .fold(pods, |pods, requirement| pods.with(requirement.clone()))
+            .with(self.any_namespace.clone())
+    }
+
+    /// The same peers, of this cluster only unless they name one.
+    pub(super) fn confine(&self, selector: Selector) -> Selector {
         match &self.policy_cluster {
             Some(cluster) if !asks(&selector, |key| is_k8s(key) && key.key() == CLUSTER) => {
                 selector.with(cluster.clone())

@@ -12,6 +12,8 @@ use crate::yaml::{Entry, Node, Span};
 pub(super) enum Keys {
     /// As Cilium reads them: `source:key`, any source if there is none.
     Cilium,
+    /// Kubernetes' own: a node's labels.
+    Node,
     /// Kubernetes' own: a pod's labels.
     Pod,
     /// Kubernetes' own: the labels of a pod's namespace.
@@ -94,6 +96,7 @@ fn expression<'a>(reader: &mut Reader<'a>, node: &'a Node, keys: Keys) -> Option
 fn key(reader: &mut Reader<'_>, span: Span, text: &str, keys: Keys) -> Option<LabelKey> {
     let key = match keys {
         Keys::Cilium => text.parse(),
+        Keys::Node => LabelKey::new(Source::Node, text),
         Keys::Pod => LabelKey::new(Source::K8s, text),
         // The key must be valid before its prefix makes it look so.
         Keys::Namespace => LabelKey::new(Source::K8s, text).and_then(|key| {

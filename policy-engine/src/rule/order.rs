@@ -69,6 +69,14 @@ impl Priority {
         Self(number as f64)
     }
 
+    /// The place of the `nth` rule of a policy of this priority, between it and the next whole one.
+    ///
+    /// So do the rules of one policy keep their order. Policies of one priority take turns: the
+    /// first rules of all of them, then the second ones. Steps of 1/256 are exact.
+    pub const fn nth(number: u16, nth: u8) -> Self {
+        Self(number as f64 + nth as f64 / 256.0)
+    }
+
     /// The number.
     pub const fn get(self) -> f64 {
         self.0
