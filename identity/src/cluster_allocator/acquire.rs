@@ -42,11 +42,8 @@ impl ClusterAllocator {
         let Some(labels) = self.asked.remove(&id) else {
             return;
         };
+        // Nobody waits for the answer to an unlock.
         let Some(set) = self.sets.get_mut(&labels).filter(|set| set.awaits(id)) else {
-            // Nobody waits for it any more: a lock must not stay.
-            if let Response::Locked(lock) = response {
-                self.ask(&labels, Request::Unlock { lock });
-            }
             return;
         };
         match std::mem::take(&mut set.work) {

@@ -165,6 +165,53 @@ fn a_node_that_lost_its_lease_writes_everything_again() {
 }
 
 #[test]
+fn a_lease_lost_while_a_slave_is_written_is_not_overlooked() {
+    let mut world = World::new();
+    world.allocate(0, &sets()[0]);
+    world.watch(0);
+    // Lock, list, create the master.
+    for _ in 0..3 {
+        world.execute(0, 0, Fault::None);
+        world.respond(0, 0);
+    }
+    // The slave is written, and gone before the node hears of it.
+    world.execute(0, 0, Fault::None);
+    assert!(world.store.keys.contains_key(&keys(0).slave(&sets()[0])));
+    world.lose_lease(0);
+    world.respond(0, 0);
+    world.check();
+    assert_eq!(number(&world, 0, 0), None);
+    settled(&mut world);
+    assert!(number(&world, 0, 0).is_some());
+}
+
+#[test]
+fn a_release_that_comes_late_takes_nothing_from_who_came_after() {
+    let mut world = World::new();
+    world.allocate(0, &sets()[0]);
+    settled(&mut world);
+    world.release(0, &sets()[0]);
+    world.execute(0, 0, Fault::Unanswered);
+    world.respond(0, 0);
+    world.allocate(0, &sets()[0]);
+    world.retry(0);
+    world.late(0);
+    world.check();
+    settled(&mut world);
+    assert!(number(&world, 0, 0).is_some());
+
+    // Once the slave is written again, the old delete does not find it.
+    world.release(0, &sets()[0]);
+    world.execute(0, 0, Fault::Unanswered);
+    world.respond(0, 0);
+    world.allocate(0, &sets()[0]);
+    world.finish_without_late();
+    world.check();
+    world.late(0);
+    world.check();
+}
+
+#[test]
 fn a_number_given_to_others_in_the_meantime_is_reported_lost() {
     let mut world = World::new();
     world.allocate(0, &sets()[0]);

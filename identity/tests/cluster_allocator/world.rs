@@ -342,6 +342,10 @@ impl World {
         while !self.late.is_empty() {
             self.late(0);
         }
+        self.finish_without_late();
+    }
+
+    pub(crate) fn finish_without_late(&mut self) {
         if self.collector.sentenced.is_some() {
             self.collect(0);
         }
