@@ -70,22 +70,20 @@ fn kind<'a>(reader: &mut Reader<'a>, root: &'a Node, implied: Option<&'a str>) -
         let group = || (text == CIDR_GROUP).then_some(Document::CidrGroup);
         policy.map(Document::Policy).or_else(group)
     };
-    let not_modelled = |text: &str| Cause::NotModelled {
-        what: format!("kind {text:?}"),
-    };
+    let other = |text: &str| Cause::OtherKind { kind: text.into() };
     match (entries.iter().find(|entry| entry.key == "kind"), implied) {
         (Some(entry), _) => reader.field(entry, |reader, node| {
             let text = reader.text(node)?;
             let kind = find(text);
             if kind.is_none() {
-                reader.refuse(node.span, not_modelled(text));
+                reader.refuse(node.span, other(text));
             }
             kind
         }),
         (None, Some(implied)) => {
             let kind = find(implied);
             if kind.is_none() {
-                reader.refuse(root.span, not_modelled(implied));
+                reader.refuse(root.span, other(implied));
             }
             kind
         }

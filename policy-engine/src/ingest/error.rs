@@ -229,6 +229,12 @@ pub enum Cause {
     /// Legal, but probably not meant, and refused for it on request.
     #[error("{0}")]
     Doubt(Doubt),
+    /// A resource of a kind that says nothing about policy.
+    #[error("kind {kind} is no policy")]
+    OtherKind {
+        /// The kind.
+        kind: String,
+    },
     /// Valid, but this version does not know how to honour it, and so does not accept it.
     #[error("{what} is not modelled yet")]
     NotModelled {
@@ -259,6 +265,7 @@ impl Cause {
             Self::KeyNotText => "P032",
             Self::TooDeep => "P033",
             Self::Doubt(doubt) => doubt.code(),
+            Self::OtherKind { .. } => "P034",
             Self::NotModelled { .. } => "P090",
         }
     }
@@ -284,6 +291,7 @@ impl Cause {
             | Self::TooDeep
             | Self::Missing { .. }
             | Self::Conflict { .. }
+            | Self::OtherKind { .. }
             | Self::NotModelled { .. } => String::new(),
         }
     }
@@ -311,6 +319,10 @@ impl Cause {
             Self::NotOneOf { allowed, .. } => format!("one of {}", allowed.join(", ")),
             Self::TooMany { max, .. } => format!("at most {max}"),
             Self::Conflict { instead, .. } => (*instead).to_owned(),
+            Self::OtherKind { .. } => {
+                "only policies and CIDR groups are read here: keep other resources elsewhere"
+                    .to_owned()
+            }
             Self::NotModelled { .. } => {
                 "remove it, or wait for the version that enforces it".to_owned()
             }
