@@ -65,6 +65,7 @@ mod requirement;
 pub mod reserved;
 mod scope;
 mod selector;
+mod selector_text;
 #[cfg(feature = "serde")]
 mod serial;
 mod source;
@@ -102,5 +103,6 @@ pub use self::remote::{CLUSTER_LABEL, RemoteError, RemoteIdentities};
 pub use self::requirement::{Operator, Requirement, SelectorError};
 pub use self::scope::Scope;
 pub use self::selector::Selector;
+pub use self::selector_text::SelectorTextError;
 pub use self::source::{Source, SourceError};
 pub use self::unmet::Unmet;
