@@ -6,46 +6,58 @@
 //! no I/O, no clock, no threads.
 //!
 //! ```text
-//! labels ──▶ LabelSet ──Allocator──▶ Identity ──▶ policy tables
-//!               ▲                        ▲
-//!           Selector                 Ipcache ◀── address
+//! labels ──Filter──▶ LabelSet ──allocator──▶ Identity ──▶ policy tables
+//!                       ▲                       ▲
+//!                   Selector                 Layers ◀── prefixes and who speaks of them
 //! ```
 //!
 //! ```
-//! use palisade_identity::{Allocator, Ipcache, LabelSet, Prefix, Range, Selector};
+//! use palisade_identity::{
+//!     Allocator, Change, Claim, Filter, LabelSet, Layers, LocalIdentities, Origin, Range, Selector,
+//! };
 //!
-//! let cart = LabelSet::parse(["k8s:app=cart", "k8s:io.kubernetes.pod.namespace=shop"])?;
-//!
-//! // A key without a source matches every source.
-//! let web = Selector::from_labels([("app", "web")])?;
-//! assert!(!web.matches(&cart));
-//! let why = web.unmet(&cart).map(|unmet| unmet.to_string());
-//! assert_eq!(why.as_deref(), Some(r#"label app is "cart", not "web""#));
+//! // What differs in every pod is no part of its identity.
+//! let found = LabelSet::parse(["k8s:app=cart", "k8s:pod-template-hash=5d4c"])?;
+//! let cart = Filter::default().split(&found).identity;
+//! let why = "app=web".parse::<Selector>()?.unmet(&cart).ok_or("it is met")?;
+//! assert_eq!(why.to_string(), r#"label app is "cart", not "web""#);
 //!
 //! // Equal labels, equal number.
-//! let mut allocator = Allocator::new(Range::CLUSTER);
-//! let (identity, _) = allocator.allocate(&cart)?;
-//! assert_eq!(allocator.get(&cart), Some(identity));
+//! let (identity, _) = Allocator::new(Range::CLUSTER).allocate(&cart)?;
 //!
-//! // The longest prefix says whose address it is.
-//! let mut ipcache = Ipcache::new();
-//! ipcache.insert("10.0.0.0/8".parse::<Prefix>()?, palisade_identity::Identity::WORLD_IPV4);
-//! ipcache.insert("10.1.2.3".parse::<Prefix>()?, identity);
-//! let (prefix, found) = ipcache.lookup("10.1.2.3".parse()?).ok_or("no entry")?;
-//! assert_eq!((prefix.to_string().as_str(), *found), ("10.1.2.3/32", identity));
+//! // An endpoint has an address, a policy names a prefix around it: the longest prefix counts.
+//! let (site, pod) = ("10.0.0.0/8".parse()?, "10.1.2.3".parse()?);
+//! let named = Claim::labels(LabelSet::of_prefix(site));
+//! let (mut layers, mut local) = (Layers::default(), LocalIdentities::default());
+//! let update = layers.apply([
+//!     Change::new(site, Origin::Generated, "cnp/shop/to-site".parse()?, named),
+//!     Change::new(pod, Origin::KvStore, "ep/shop/cart-0".parse()?, Claim::identity(identity)),
+//! ], &mut local)?;
+//! assert_eq!(update.steps.len(), 3); // one new identity, then two entries
+//! let (prefix, entry) = layers.lookup("10.1.2.3".parse()?).ok_or("no entry")?;
+//! assert_eq!((prefix, entry.identity), (pod, identity));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! - [`Label`], [`LabelSet`]: parsed, printed, with the key that Cilium's kvstore uses.
 //! - [`Selector`]: what Kubernetes calls a label selector, over labels with a [`Source`].
-//! - [`reserved`]: the identities that have a fixed number.
-//! - [`Allocator`]: numbers for label sets, counted by references, in one of two [`Range`]s.
-//! - [`Ipcache`]: longest-prefix match over IPv4 and IPv6.
+//! - [`Filter`]: which labels make an identity, and why.
+//! - [`reserved`], [`Known`]: the identities that have their number without allocation.
+//! - [`Allocator`], [`LocalIdentities`]: numbers that one node gives out, counted by references;
+//!   [`Checkpoint`] and [`Restored`] bring them over a restart.
+//! - [`ClusterAllocator`]: numbers that all nodes share, over any store; [`UnusedMarks`] finds those
+//!   that nobody uses any more. [`MaxClusters`] and [`RemoteIdentities`]: those of other clusters.
+//! - [`Layers`]: what is said of prefixes and what it amounts to; [`Ipcache`]: the bare map.
 //!
-//! Two differences from Cilium are deliberate: a source outside [`Source`] is an error instead of
-//! a new source, and a `:` after the first `=` belongs to the value.
+//! Some differences from Cilium are deliberate. A source outside [`Source`] is an error instead of
+//! a new source, and a `:` after the first `=` belongs to the value. Of labels with one key the last
+//! stays, as in Cilium, but where a list is read, labels that contradict are an error
+//! ([`LabelSetError::Conflict`]). A filter rule that matches nothing of a key does not match, and
+//! `!k8s:app`, which there is a rule that never applies, is refused. Layers that contradict are
+//! reported, and an endpoint hides what policies say of its address by the order of [`Origin`]
+//! alone, not by who came first.
 //!
-//! Feature `serde`: labels, label sets and selectors' text as strings.
+//! Feature `serde`: labels, label sets and selectors' text as strings, checkpoints, filter files.
 #![forbid(unsafe_code)]
 
 mod allocator;

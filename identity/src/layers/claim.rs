@@ -61,6 +61,28 @@ pub struct Change {
     pub claim: Option<Claim>,
 }
 
+impl Change {
+    /// Something is said of a prefix, in place of what the same origin said for the same resource.
+    pub const fn new(prefix: Prefix, origin: Origin, resource: ResourceId, claim: Claim) -> Self {
+        Self {
+            prefix,
+            origin,
+            resource,
+            claim: Some(claim),
+        }
+    }
+
+    /// What was said is taken back.
+    pub const fn withdraw(prefix: Prefix, origin: Origin, resource: ResourceId) -> Self {
+        Self {
+            prefix,
+            origin,
+            resource,
+            claim: None,
+        }
+    }
+}
+
 impl Claim {
     /// The addresses have these labels, besides those that others say they have.
     pub fn labels(labels: LabelSet) -> Self {

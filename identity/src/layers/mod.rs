@@ -32,14 +32,10 @@ use crate::label_set::LabelSet;
 /// ```
 /// use palisade_identity::*;
 ///
-/// let policy = ResourceId::new(ResourceKind::Policy, "shop", "to-bank");
 /// let site = "10.0.0.0/8".parse()?;
-/// let change = Change {
-///     prefix: site,
-///     origin: Origin::Generated,
-///     resource: policy,
-///     claim: Some(Claim::labels(LabelSet::of_prefix(site))),
-/// };
+/// let policy = ResourceId::new(ResourceKind::Policy, "shop", "to-bank");
+/// let claim = Claim::labels(LabelSet::of_prefix(site));
+/// let change = Change::new(site, Origin::Generated, policy, claim);
 /// let (mut layers, mut identities) = (Layers::default(), LocalIdentities::default());
 /// let update = layers.apply([change], &mut identities)?;
 /// // First the identity, then the entry that names it.
