@@ -137,7 +137,7 @@ pub(crate) enum PolicyCommand {
     },
     /// Says what is decided for a flow, and why.
     #[command(
-        before_help = "Example: palisade policy explain shop/cart shop/pay:8443 -f policies/ -e node.yaml"
+        before_help = "Example: palisade policy explain shop/cart shop/pay:8443 -f manifests/"
     )]
     Explain {
         #[command(flatten)]
@@ -166,7 +166,7 @@ pub(crate) enum PolicyCommand {
     },
     /// Says what is decided for a flow.
     #[command(
-        before_help = "Example: palisade policy verdict shop/cart shop/pay:8443 -f policies/ -e node.yaml"
+        before_help = "Example: palisade policy verdict shop/cart shop/pay:8443 -f manifests/"
     )]
     Verdict {
         #[command(flatten)]
@@ -177,16 +177,17 @@ pub(crate) enum PolicyCommand {
 /// A flow, and what it is judged by.
 #[derive(Args, Debug)]
 pub(crate) struct FlowArgs {
-    /// Who sends: an endpoint's name or an address.
+    /// Who sends: `NAMESPACE/POD` or an address.
     pub(crate) source: String,
-    /// To whom: an endpoint's name or an address, then `:PORT` and `/PROTOCOL`; TCP if none is said.
+    /// To whom: `NAMESPACE/POD` or an address, then `:PORT` and `/PROTOCOL`; TCP if none is said.
     pub(crate) destination: String,
-    /// Files and folders of policies; the folder of the node's description if none are given.
+    /// Files and folders of policies, pods and namespaces; the folder of the node's description if
+    /// none are given.
     #[arg(short, long = "file")]
     pub(crate) files: Vec<PathBuf>,
-    /// The description of the node, for its endpoints.
+    /// The description of the node, for endpoints beside the pods in the files.
     #[arg(short, long)]
-    pub(crate) endpoints: PathBuf,
+    pub(crate) endpoints: Option<PathBuf>,
     /// A name that the destination's address was learnt for.
     #[arg(long)]
     pub(crate) name: Option<String>,

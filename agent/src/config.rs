@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use palisade_abi::{Mode, TableSizes};
+use palisade_abi::{Mode, Protocol, TableSizes};
 use palisade_fqdn::Limits;
 use palisade_identity::{Label, LabelSet, Source};
-use palisade_policy::{AllowLocalhost, Options};
+use palisade_policy::{AllowLocalhost, NamedPorts, Options};
 use thiserror::Error;
 
 mod wire;
@@ -43,6 +43,8 @@ pub(crate) struct EndpointConfig {
     pub(crate) labels: LabelSet,
     /// Its addresses; empty if they are read from its interface.
     pub(crate) addresses: Vec<IpAddr>,
+    /// The names of its ports.
+    pub(crate) named_ports: NamedPorts,
     /// The host-side interface, if somebody else makes it.
     pub(crate) interface: Option<String>,
 }
@@ -134,6 +136,9 @@ pub(crate) enum EndpointError {
     /// Two endpoints have one name.
     #[error("the name is taken by another endpoint")]
     NameTaken,
+    /// A named port of no protocol.
+    #[error(transparent)]
+    Protocol(#[from] palisade_abi::NumberError),
     /// The agent would make the interface but does not know the addresses.
     #[error("without `interface` the agent makes it, and needs `addresses`")]
     NoAddresses,
@@ -190,11 +195,6 @@ impl Config {
             endpoints,
             node: wire.node.into(),
         })
-    }
-
-    /// The endpoint with this name.
-    pub(crate) fn endpoint(&self, name: &str) -> Option<&EndpointConfig> {
-        self.endpoints.iter().find(|e| &*e.name == name)
     }
 }
 
@@ -253,10 +253,19 @@ fn endpoint(folder: &Path, wire: wire::Endpoint) -> Result<EndpointConfig, Endpo
             labels.push(Label::new(Source::K8s, key, value)?);
         }
     }
+    let mut named_ports = NamedPorts::new();
+    for port in &wire.ports {
+        let protocol = match &port.protocol {
+            Some(text) => text.parse()?,
+            None => Protocol::TCP,
+        };
+        named_ports.insert(&port.name, protocol, port.port);
+    }
     Ok(EndpointConfig {
         labels: LabelSet::try_from(labels)?,
         netns: wire.netns.map(|netns| folder.join(netns)),
         addresses: wire.addresses,
+        named_ports,
         interface: wire.interface,
         name: wire.name.into(),
     })
@@ -291,7 +300,8 @@ endpoints:
         assert_eq!(config.policies, Path::new("/etc/palisade/policies"));
         assert_eq!(config.socket, Path::new("/run/palisade/n1/palisade.sock"));
         assert_eq!(config.on_exit, OnExit::Keep);
-        let web = config.endpoint("shop/web").unwrap();
+        let mut endpoints = config.endpoints.iter();
+        let web = endpoints.find(|one| &*one.name == "shop/web").unwrap();
         assert_eq!(
             web.labels.to_string(),
             LabelSet::parse([

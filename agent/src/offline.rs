@@ -1,6 +1,7 @@
 //! What needs no agent: policies in files, judged for endpoints in a file.
 
 mod flow;
+mod manifests;
 mod matrix;
 mod world;
 

@@ -199,6 +199,12 @@ pub(crate) fn number(number: u64) -> String {
     out
 }
 
+/// How many of something there are: `1 file`, `2 files`.
+pub(crate) fn count(count: usize, one: &str, many: &str) -> String {
+    let what = if count == 1 { one } else { many };
+    format!("{} {what}", number(count as u64))
+}
+
 /// A time in the unit that suits it.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();

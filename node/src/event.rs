@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use palisade_fqdn::DnsName;
 use palisade_identity::LabelSet;
-use palisade_policy::{Policy, ProxyPorts};
+use palisade_policy::{CidrGroup, NamedPorts, Policy, ProxyPorts};
 
 /// Something that happened, for [`Node::handle`](crate::Node::handle).
 #[derive(Clone, Debug)]
@@ -21,8 +21,8 @@ pub enum Event {
     EndpointRemoved(Arc<str>),
     /// The node's own addresses, all of them.
     HostAddresses(BTreeSet<IpAddr>),
-    /// The policies to be in force, all of them. They replace the ones before in one step.
-    Policies(Vec<Arc<Policy>>),
+    /// What is to be in force, all of it. It replaces what was before in one step.
+    Policies(PolicySet),
     /// Where the proxies listen.
     Proxy(ProxyPorts),
     /// Everything that was there before a restart has been handed in.
@@ -34,6 +34,24 @@ pub enum Event {
     },
 }
 
+/// The policies of a node and what they speak of.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct PolicySet {
+    /// The policies, in any order.
+    pub policies: Vec<Arc<Policy>>,
+    /// The CIDR groups; a rule that names another selects nobody by that name.
+    pub cidr_groups: Vec<Arc<CidrGroup>>,
+}
+
+impl From<Vec<Arc<Policy>>> for PolicySet {
+    fn from(policies: Vec<Arc<Policy>>) -> Self {
+        Self {
+            policies,
+            cidr_groups: Vec::new(),
+        }
+    }
+}
+
 /// An endpoint of the node.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
@@ -43,6 +61,8 @@ pub struct Endpoint {
     pub labels: LabelSet,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
+    /// The names of its ports, for rules that name ports.
+    pub named_ports: NamedPorts,
     /// How packets reach it.
     pub link: Link,
 }

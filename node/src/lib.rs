@@ -20,7 +20,7 @@
 //!
 //! use palisade_abi::{Action, Protocol, Table};
 //! use palisade_node::{Config, Endpoint, Event, Link, Node, Party};
-//! use palisade_policy::{Image, Options, ingest};
+//! use palisade_policy::{Image, NamedPorts, Options, ingest};
 //!
 //! let policy = "
 //! apiVersion: cilium.io/v2
@@ -41,6 +41,7 @@
 //!             "k8s:io.cilium.k8s.policy.cluster=default",
 //!         ])?,
 //!         addresses: vec![address.parse()?],
+//!         named_ports: NamedPorts::new(),
 //!         link: Link::default(),
 //!     }))
 //! };
@@ -49,7 +50,7 @@
 //! let mut tables = Image::new(config.sizes);
 //! let mut node = Node::new(config);
 //! let events = [
-//!     Event::Policies(policies.into_iter().map(Arc::new).collect()),
+//!     Event::Policies(policies.into_iter().map(Arc::new).collect::<Vec<_>>().into()),
 //!     pod("pay", "10.0.0.2")?,
 //!     pod("cart", "10.0.0.3")?,
 //!     pod("web", "10.0.0.4")?,
@@ -94,7 +95,7 @@ pub use self::config::Config;
 pub use self::dns_filter::{DnsOutcome, DnsVerdict};
 pub use self::endpoints::Member;
 pub use self::error::Error;
-pub use self::event::{DnsAnswer, Endpoint, Event, Link, Token};
+pub use self::event::{DnsAnswer, Endpoint, Event, Link, PolicySet, Token};
 pub use self::node::Node;
 pub use self::plan::{Checkpointing, Effect, Plan};
 pub use self::query::{FlowVerdict, KnownAddress, Party, Usage};

@@ -1,43 +1,54 @@
 //! What policies name outside the node: prefixes and DNS patterns.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use palisade_abi::Prefix;
 use palisade_fqdn::{DnsName, MatchPattern, PatternSet};
 use palisade_identity::{Identity, Ipcache, Label, LabelSet};
-use palisade_policy::Policy;
+
+use crate::event::PolicySet;
 
 /// The prefixes and patterns that a set of policies names.
 ///
 /// An address outside the node is known by those of them that it matches, and by nothing else.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Named {
-    prefixes: Ipcache<()>,
+    /// Each with the labels of the CIDR groups that hold just this prefix.
+    prefixes: Ipcache<LabelSet>,
     patterns: PatternSet,
 }
 
 impl Named {
     /// What these policies name.
-    pub(crate) fn by(policies: &[Arc<Policy>]) -> Self {
+    pub(crate) fn by(set: &PolicySet) -> Self {
         let mut named = Self::default();
-        for policy in policies {
+        for policy in &set.policies {
             for prefix in policy.prefixes().filter(|prefix| prefix.length() > 0) {
                 // The prefix of length 0 is the world, which needs no entry.
-                named.prefixes.insert(prefix, ());
+                named.name(prefix, &LabelSet::new());
             }
             for pattern in policy.fqdns() {
                 named.patterns.insert(pattern);
             }
         }
+        for group in &set.cidr_groups {
+            for prefix in &group.prefixes {
+                named.name(*prefix, &group.labels);
+            }
+        }
         named
+    }
+
+    fn name(&mut self, prefix: Prefix, groups: &LabelSet) {
+        let before = self.prefixes.get(prefix).cloned().unwrap_or_default();
+        self.prefixes.insert(prefix, before.merged(groups));
     }
 
     /// What either of the two names.
     pub(crate) fn union(&self, other: &Self) -> Self {
         let mut union = self.clone();
-        for prefix in other.prefixes() {
-            union.prefixes.insert(prefix, ());
+        for (prefix, groups) in other.prefixes.iter() {
+            union.name(prefix, groups);
         }
         for pattern in other.patterns() {
             union.patterns.insert(pattern);
@@ -45,9 +56,9 @@ impl Named {
         union
     }
 
-    /// The prefixes, without those of length 0.
+    /// The prefixes; those of length 0 only where a CIDR group holds them.
     pub(crate) fn prefixes(&self) -> impl Iterator<Item = Prefix> {
-        self.prefixes.iter().map(|(prefix, ())| prefix)
+        self.prefixes.iter().map(|(prefix, _)| prefix)
     }
 
     /// The patterns.
@@ -67,10 +78,14 @@ impl Named {
             return None;
         }
         let base = match self.prefixes.covering(prefix).next() {
-            Some((closest, ())) => LabelSet::of_prefix(closest),
+            Some((closest, _)) => LabelSet::of_prefix(closest),
             None => world(prefix),
         };
-        Some(base.iter().cloned().chain(fqdns).collect())
+        let mut labels: LabelSet = base.iter().cloned().chain(fqdns).collect();
+        for (_, groups) in self.prefixes.covering(prefix) {
+            labels = labels.merged(groups);
+        }
+        Some(labels)
     }
 
     /// Labels that addresses of a name matching just this pattern will have, in either family.

@@ -8,13 +8,13 @@ use std::time::Duration;
 use palisade_abi::{Address, EndpointRecord, Prefix, Write};
 use palisade_fqdn::Answer;
 use palisade_identity::{Identity, Ipcache, LabelSet};
-use palisade_policy::{Policy, ProxyPorts, Tables};
+use palisade_policy::{ProxyPorts, Tables};
 
 use crate::config::Config;
 use crate::dns_filter::DnsFilter;
 use crate::endpoints::Endpoints;
 use crate::error::Error;
-use crate::event::{DnsAnswer, Endpoint, Event, Token};
+use crate::event::{DnsAnswer, Endpoint, Event, PolicySet, Token};
 use crate::identities::Identities;
 use crate::named::Named;
 use crate::names::Names;
@@ -34,7 +34,7 @@ pub struct Node {
     // What is to be.
     pub(crate) hosts: BTreeSet<IpAddr>,
     pub(crate) endpoints: Endpoints,
-    pub(crate) policies: Vec<Arc<Policy>>,
+    pub(crate) policies: PolicySet,
     pub(crate) proxy: ProxyPorts,
     pub(crate) names: Names,
     pub(crate) named: Named,
@@ -60,7 +60,7 @@ impl Node {
             waiting: Vec::new(),
             hosts: BTreeSet::new(),
             endpoints: Endpoints::default(),
-            policies: Vec::new(),
+            policies: PolicySet::default(),
             proxy: ProxyPorts::default(),
             names: Names::new(config.names),
             named: Named::default(),
@@ -169,7 +169,7 @@ impl Node {
 
     /// Switches policies, with addresses told apart at every moment as the policies then in force
     /// need them: first as the old and the new ones do, then the switch, then as the new ones do.
-    fn set_policies(&mut self, policies: Vec<Arc<Policy>>, plan: &mut Plan) -> Result<(), Error> {
+    fn set_policies(&mut self, policies: PolicySet, plan: &mut Plan) -> Result<(), Error> {
         let named = Named::by(&policies);
         let union = self.named.union(&named);
         let mut dirty: BTreeSet<Prefix> = union.prefixes().collect();

@@ -108,7 +108,7 @@ impl Node {
 
     /// The policies in force.
     pub fn policies(&self) -> &[Arc<Policy>] {
-        &self.policies
+        &self.policies.policies
     }
 
     /// The node's own addresses.

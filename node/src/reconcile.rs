@@ -165,7 +165,12 @@ impl Node {
         let world = Named::world_of(prefix);
         let now = covering.map_or(world, |(_, identity)| *identity);
         let labels = self.identities.known().get(&now)?;
-        let outside = |source| matches!(source, Source::Cidr | Source::Fqdn | Source::Reserved);
+        let outside = |source| {
+            matches!(
+                source,
+                Source::Cidr | Source::CidrGroup | Source::Fqdn | Source::Reserved
+            )
+        };
         let host = now == Identity::HOST;
         if host || !labels.iter().all(|label| outside(label.source())) {
             return None;
@@ -202,5 +207,6 @@ fn union(one: &LabelSet, other: &LabelSet) -> LabelSet {
     } else {
         (other, one)
     };
-    base.merged(&rest.filtered(|label| label.source() == Source::Fqdn))
+    let told = |source| matches!(source, Source::CidrGroup | Source::Fqdn);
+    base.merged(&rest.filtered(|label| told(label.source())))
 }

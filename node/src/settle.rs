@@ -28,14 +28,22 @@ impl Node {
         let endpoints: Vec<LocalEndpoint> = self
             .endpoints
             .iter()
-            .map(|member| LocalEndpoint::new(member.id, member.endpoint.labels.clone()))
+            .map(|member| LocalEndpoint {
+                id: member.id,
+                labels: member.endpoint.labels.clone(),
+                named_ports: member.endpoint.named_ports.clone(),
+            })
             .collect();
+        let mut named_ports = NamedPorts::new();
+        for endpoint in &endpoints {
+            named_ports.extend(&endpoint.named_ports);
+        }
         let writes = self.tables.update(&Desired {
             identities: self.identities.known(),
             endpoints: &endpoints,
-            policies: &self.policies,
+            policies: &self.policies.policies,
             options: &self.config.options,
-            named_ports: NamedPorts::NONE,
+            named_ports: &named_ports,
             proxy_ports: &self.proxy,
         })?;
         plan.writes.extend(writes);

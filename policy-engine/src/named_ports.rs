@@ -34,6 +34,13 @@ impl NamedPorts {
         ports.first().copied()
     }
 
+    /// Everything that another names too.
+    pub fn extend(&mut self, other: &Self) {
+        for (key, ports) in &other.0 {
+            self.0.entry(key.clone()).or_default().extend(ports);
+        }
+    }
+
     /// Whether there are no names.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -67,7 +67,18 @@ pub(super) struct Endpoint {
     pub(super) labels: Labels,
     #[serde(default)]
     pub(super) addresses: Vec<IpAddr>,
+    /// As a pod's containers have them.
+    #[serde(default)]
+    pub(super) ports: Vec<NamedPort>,
     pub(super) interface: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct NamedPort {
+    pub(super) name: String,
+    pub(super) port: u16,
+    pub(super) protocol: Option<String>,
 }
 
 #[derive(Deserialize)]

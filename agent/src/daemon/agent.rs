@@ -203,6 +203,7 @@ impl Agent {
             name: config.name.clone(),
             labels: config.labels.clone(),
             addresses: interface.addresses,
+            named_ports: config.named_ports.clone(),
             link: interface.link,
         });
         if self.try_take(&about, event)? == Taken::Yes {
@@ -283,7 +284,7 @@ impl Agent {
             self.shared.set_files(next);
             return Ok(());
         }
-        let event = Event::Policies(next.policies());
+        let event = Event::Policies(next.set());
         let plan = match self.shared.node_mut().handle(event, time::now()) {
             Ok(plan) => plan,
             Err(error) => {

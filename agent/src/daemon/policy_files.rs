@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use palisade_policy::{Options, Policy, ResourceName, ingest};
+use palisade_node::PolicySet;
+use palisade_policy::{CidrGroup, Location, Options, Policy, ingest};
 use serde::{Deserialize, Serialize};
 
 use crate::policies::Texts;
@@ -21,6 +22,18 @@ pub(crate) struct PolicyFiles {
 struct File {
     text: String,
     policies: Vec<Arc<Policy>>,
+    cidr_groups: Vec<Arc<CidrGroup>>,
+}
+
+impl File {
+    /// What it defines, by names that are one for each resource, and where.
+    fn resources(&self) -> impl Iterator<Item = (String, &Location)> {
+        let policies = self.policies.iter();
+        let groups = self.cidr_groups.iter();
+        policies
+            .map(|policy| (policy.resource.to_string(), &policy.location))
+            .chain(groups.map(|group| (format!("CiliumCIDRGroup {}", group.name), &group.location)))
+    }
 }
 
 /// A text that was refused; the file's text before it stays in force.
@@ -47,7 +60,7 @@ impl PolicyFiles {
     /// What this and a folder's present texts make. A file that is refused stays as it was.
     pub(crate) fn with(&self, texts: Texts) -> Self {
         let mut next = Self::new(self.options.clone());
-        let mut owners: BTreeMap<Arc<ResourceName>, Arc<str>> = BTreeMap::new();
+        let mut owners: BTreeMap<String, Arc<str>> = BTreeMap::new();
         for (name, text) in texts {
             let known = self.accepted.get(&name);
             if let Some(same) = known.filter(|file| file.text == text) {
@@ -55,7 +68,7 @@ impl PolicyFiles {
                 continue;
             }
             match ingest::read(&name, &text, &self.options) {
-                Ok(read) if read.policies.is_empty() => {
+                Ok(read) if read.policies.is_empty() && read.cidr_groups.is_empty() => {
                     // Whoever is about to write a file has emptied it first.
                     let reasons = format!(
                         "error: {name}: no policy in it; to take policies out of force remove the \
@@ -64,17 +77,12 @@ impl PolicyFiles {
                     );
                     next.refuse(&name, text, reasons, known, &mut owners);
                 }
-                Ok(read) if !read.cidr_groups.is_empty() => {
-                    // A rule that names a group nobody holds would select nobody, in silence.
-                    let reasons = format!(
-                        "error: {name}: the agent does not hold CIDR groups yet\n{}",
-                        what_stays(known)
-                    );
-                    next.refuse(&name, text, reasons, known, &mut owners);
-                }
                 Ok(read) => {
-                    let policies = read.policies.into_iter().map(Arc::new).collect();
-                    let file = File { text, policies };
+                    let file = File {
+                        text,
+                        policies: read.policies.into_iter().map(Arc::new).collect(),
+                        cidr_groups: read.cidr_groups.into_iter().map(Arc::new).collect(),
+                    };
                     if let Err((file, reasons)) = next.try_take(&name, file, &mut owners) {
                         next.refuse(&name, file.text, reasons, known, &mut owners);
                     }
@@ -90,10 +98,14 @@ impl PolicyFiles {
         next
     }
 
-    /// Every policy that is in force.
-    pub(crate) fn policies(&self) -> Vec<Arc<Policy>> {
+    /// Everything that is in force.
+    pub(crate) fn set(&self) -> PolicySet {
         let files = self.accepted.values();
-        files.flat_map(|file| file.policies.clone()).collect()
+        let groups = files.clone().flat_map(|file| file.cidr_groups.clone());
+        PolicySet {
+            policies: files.flat_map(|file| file.policies.clone()).collect(),
+            cidr_groups: groups.collect(),
+        }
     }
 
     /// Whether the same texts are accepted in both.
@@ -145,7 +157,7 @@ impl PolicyFiles {
         text: String,
         reasons: String,
         known: Option<&File>,
-        owners: &mut BTreeMap<Arc<ResourceName>, Arc<str>>,
+        owners: &mut BTreeMap<String, Arc<str>>,
     ) {
         if let Some(known) = known {
             self.take(name.clone(), known.clone(), owners);
@@ -153,12 +165,7 @@ impl PolicyFiles {
         self.refused.insert(name.clone(), Refused { text, reasons });
     }
 
-    fn take(
-        &mut self,
-        name: Arc<str>,
-        file: File,
-        owners: &mut BTreeMap<Arc<ResourceName>, Arc<str>>,
-    ) {
+    fn take(&mut self, name: Arc<str>, file: File, owners: &mut BTreeMap<String, Arc<str>>) {
         let text = file.text.clone();
         if let Err((_, reasons)) = self.try_take(&name, file, owners) {
             self.refused.insert(name, Refused { text, reasons });
@@ -170,21 +177,19 @@ impl PolicyFiles {
         &mut self,
         name: &Arc<str>,
         file: File,
-        owners: &mut BTreeMap<Arc<ResourceName>, Arc<str>>,
+        owners: &mut BTreeMap<String, Arc<str>>,
     ) -> Result<(), (File, String)> {
-        let twice = file.policies.iter().find_map(|policy| {
-            let owner = owners.get(&policy.resource)?;
-            Some((policy.clone(), owner.clone()))
+        let twice = file.resources().find_map(|(resource, location)| {
+            let owner = owners.get(&resource)?;
+            Some(format!(
+                "error: {location:#}: {resource} stands in {owner} already"
+            ))
         });
-        if let Some((policy, owner)) = twice {
-            let (resource, location) = (&policy.resource, &policy.location);
-            return Err((
-                file,
-                format!("error: {location:#}: {resource} stands in {owner} already"),
-            ));
+        if let Some(reasons) = twice {
+            return Err((file, reasons));
         }
-        for policy in &file.policies {
-            owners.insert(policy.resource.clone(), name.clone());
+        for (resource, _) in file.resources() {
+            owners.insert(resource, name.clone());
         }
         self.accepted.insert(name.clone(), file);
         Ok(())
@@ -223,7 +228,7 @@ spec:
     fn a_broken_file_leaves_its_last_good_text_in_force() {
         let none = PolicyFiles::new(Options::default());
         let good = none.with(texts(&[("p/pay.yaml", GOOD)]));
-        assert_eq!(good.policies().len(), 1);
+        assert_eq!(good.set().policies.len(), 1);
         let broken = good.with(texts(&[("p/pay.yaml", "spec: [")]));
         assert!(broken.is_same(&good));
         let (file, reasons) = broken.refused().next().unwrap();
@@ -242,14 +247,14 @@ spec:
         let empty = good.with(texts(&[("p/pay.yaml", "\n")]));
         assert!(empty.is_same(&good));
         assert_eq!(empty.refused().count(), 1);
-        assert_eq!(good.with(Texts::new()).policies().len(), 0);
+        assert_eq!(good.with(Texts::new()).set().policies.len(), 0);
     }
 
     #[test]
     fn a_broken_file_does_not_hold_up_the_others() {
         let none = PolicyFiles::new(Options::default());
         let both = none.with(texts(&[("p/a.yaml", "spec: ["), ("p/pay.yaml", GOOD)]));
-        assert_eq!(both.policies().len(), 1);
+        assert_eq!(both.set().policies.len(), 1);
         assert_eq!(both.refused().count(), 1);
     }
 
@@ -257,7 +262,7 @@ spec:
     fn a_resource_stands_in_one_file() {
         let none = PolicyFiles::new(Options::default());
         let twice = none.with(texts(&[("p/a.yaml", GOOD), ("p/b.yaml", GOOD)]));
-        assert_eq!(twice.policies().len(), 1);
+        assert_eq!(twice.set().policies.len(), 1);
         let (file, reasons) = twice.refused().next().unwrap();
         assert_eq!(&**file, "p/b.yaml");
         assert!(reasons.contains("p/a.yaml"), "{reasons}");
@@ -269,6 +274,6 @@ spec:
         let good = none.with(texts(&[("p/pay.yaml", GOOD)]));
         let back = PolicyFiles::restore(Options::default(), good.accepted());
         assert!(back.is_same(&good));
-        assert_eq!(back.policies(), good.policies());
+        assert_eq!(back.set(), good.set());
     }
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     for event in [
         Event::Proxy(ports),
         Event::HostAddresses(hosts),
-        Event::Policies(files.policies()),
+        Event::Policies(files.set()),
     ] {
         // Nothing is planned before everything is handed in.
         let _plan = node.handle(event, super::time::now())?;

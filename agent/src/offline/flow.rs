@@ -100,9 +100,9 @@ pub(super) fn decide(node: &Node, flow: &Flow) -> Decided {
 }
 
 /// An endpoint's name or an address.
-pub(super) fn party(config: &Config, text: &str) -> Result<Party, OfflineError> {
-    if let Some(endpoint) = config.endpoint(text) {
-        return Ok(Party::Endpoint(endpoint.name.clone()));
+pub(super) fn party(node: &Node, text: &str) -> Result<Party, OfflineError> {
+    if let Some(member) = node.endpoint(text) {
+        return Ok(Party::Endpoint(member.endpoint.name.clone()));
     }
     text.trim_matches(['[', ']'])
         .parse::<IpAddr>()
@@ -114,8 +114,8 @@ pub(super) fn party(config: &Config, text: &str) -> Result<Party, OfflineError> 
 }
 
 fn prepare(args: &FlowArgs) -> Result<(Node, Flow), OfflineError> {
-    let config = Config::read(&args.endpoints)?;
-    let mut node = world::node(&config, &args.files)?;
+    let config = args.endpoints.as_deref().map(Config::read).transpose()?;
+    let mut node = world::node(config.as_ref(), &args.files)?;
     let (destination, protocol) = match args.destination.rsplit_once('/') {
         // An endpoint's name has a slash too: what follows the last one must be a protocol.
         Some((rest, protocol)) => match protocol.parse() {
@@ -124,10 +124,10 @@ fn prepare(args: &FlowArgs) -> Result<(Node, Flow), OfflineError> {
         },
         None => (args.destination.as_str(), Protocol::TCP),
     };
-    let (destination, port) = split_port(&config, destination);
+    let (destination, port) = split_port(&node, destination);
     let flow = Flow {
-        source: party(&config, &args.source)?,
-        destination: party(&config, destination)?,
+        source: party(&node, &args.source)?,
+        destination: party(&node, destination)?,
         protocol,
         port,
     };
@@ -142,9 +142,9 @@ fn prepare(args: &FlowArgs) -> Result<(Node, Flow), OfflineError> {
 }
 
 /// Cuts `:PORT` off, unless the whole text is a name or an address already.
-fn split_port<'a>(config: &Config, text: &'a str) -> (&'a str, u16) {
+fn split_port<'a>(node: &Node, text: &'a str) -> (&'a str, u16) {
     let whole = (text, 0);
-    if party(config, text).is_ok() {
+    if party(node, text).is_ok() {
         return whole;
     }
     let parts = text.rsplit_once(':');

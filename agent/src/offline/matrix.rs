@@ -41,7 +41,7 @@ pub(crate) fn matrix(
     output: Format,
 ) -> Result<(), OfflineError> {
     let config = Config::read(config)?;
-    let node = world::node(&config, &[])?;
+    let node = world::node(Some(&config), &[])?;
     let probes: Box<dyn BufRead> = match probes.filter(|path| *path != Path::new("-")) {
         Some(path) => {
             let file = File::open(path).map_err(|source| OfflineError::Probes {
@@ -63,7 +63,7 @@ pub(crate) fn matrix(
             source,
         };
         let probe: Probe = serde_json::from_str(&line).map_err(wrong)?;
-        let decided = judge(&config, &node, &probe)?;
+        let decided = judge(&node, &probe)?;
         let line = match output {
             Format::Json => answer(&line, &decided).map_err(wrong)?.to_string(),
             Format::Text => text(&probe, &decided),
@@ -74,7 +74,7 @@ pub(crate) fn matrix(
 }
 
 /// What is decided for a probe.
-fn judge(config: &Config, node: &Node, probe: &Probe) -> Result<Decided, OfflineError> {
+fn judge(node: &Node, probe: &Probe) -> Result<Decided, OfflineError> {
     let unknown = |text: &str, allowed| OfflineError::Flow {
         text: text.into(),
         allowed,
@@ -84,8 +84,8 @@ fn judge(config: &Config, node: &Node, probe: &Probe) -> Result<Decided, Offline
         .parse()
         .map_err(|_| unknown(&probe.proto, "TCP, UDP, SCTP, ICMP, ICMPv6, a number"))?;
     let flow = Flow {
-        source: flow::party(config, &probe.src)?,
-        destination: flow::party(config, &probe.dst)?,
+        source: flow::party(node, &probe.src)?,
+        destination: flow::party(node, &probe.dst)?,
         protocol,
         port: probe.port,
     };

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use palisade_abi::{NumberError, Port};
-use palisade_node::{DnsAnswer, Endpoint, Event, Link, Node, Token};
-use palisade_policy::{Options, Policy, Proxy, ProxyPorts, ingest};
+use palisade_node::{DnsAnswer, Endpoint, Event, Link, Node, PolicySet, Token};
+use palisade_policy::ingest::{Cause, Resource};
+use palisade_policy::{Options, ingest};
 use thiserror::Error;
 
+use super::manifests::{KINDS, ManifestError, Manifests};
 use crate::config::{Config, ConfigError};
 use crate::policies::{self, ReadError, Texts};
 use crate::print;
@@ -36,6 +38,9 @@ pub(crate) enum OfflineError {
         /// What it can be.
         allowed: &'static str,
     },
+    /// A pod or a namespace is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// No proxy port; never with the number that is used here.
     #[error(transparent)]
     Number(#[from] NumberError),
@@ -77,35 +82,51 @@ pub(crate) enum OfflineError {
 /// Reads files and folders and says what is wrong with them.
 pub(crate) fn check(paths: &[PathBuf]) -> Result<(), OfflineError> {
     let texts = read_all(paths)?;
-    let policies = accept(&texts, &Options::default())?;
+    let found = accept(&texts, &Options::default())?;
+    let policies = &found.set.policies;
     let rules: usize = policies.iter().map(|policy| policy.rules.len()).sum();
-    let counts = [texts.len(), policies.len(), rules].map(|count| print::number(count as u64));
-    let [files, policies, rules] = counts;
-    let text = format!("{files} files, {policies} policies, {rules} rules: no complaint");
+    let text = format!(
+        "{}, {}, {}: no complaint",
+        print::count(texts.len(), "file", "files"),
+        print::count(policies.len(), "policy", "policies"),
+        print::count(rules, "rule", "rules"),
+    );
     print::line(&text).map_err(OfflineError::Print)
 }
 
-/// A node with the endpoints of a description, under policies of these files and folders.
-pub(super) fn node(config: &Config, files: &[PathBuf]) -> Result<Node, OfflineError> {
-    let folder = [config.policies.clone()];
+/// A node of the endpoints of a description and the pods of these files and folders, under the
+/// policies in them.
+pub(super) fn node(config: Option<&Config>, files: &[PathBuf]) -> Result<Node, OfflineError> {
+    let folder: Vec<PathBuf> = config
+        .map(|config| config.policies.clone())
+        .into_iter()
+        .collect();
     let files = if files.is_empty() { &folder } else { files };
-    let policies = accept(&read_all(files)?, &config.options)?;
-    let mut node = Node::new(palisade_node::Config::new(
-        config.options.clone(),
-        config.tables,
-        config.names,
-    ));
+    let setup = config.map_or_else(palisade_node::Config::default, |config| {
+        palisade_node::Config::new(config.options.clone(), config.tables, config.names)
+    });
+    let found = accept(&read_all(files)?, &setup.options)?;
+    let pods = found.manifests.endpoints(&setup.options.cluster_name)?;
+    let described = config.map(|config| &config.endpoints).into_iter().flatten();
+    let described = described.map(|endpoint| Endpoint {
+        name: endpoint.name.clone(),
+        labels: endpoint.labels.clone(),
+        addresses: endpoint.addresses.clone(),
+        named_ports: endpoint.named_ports.clone(),
+        link: Link::default(),
+    });
+    let mut node = Node::new(setup);
     // Any port: what counts is that the verdict is a redirect.
-    let proxy = ProxyPorts::from_iter([(Proxy::Dns, Port::new(53)?)]);
-    let _plan = node.handle(Event::Proxy(proxy), Duration::ZERO)?;
-    let _plan = node.handle(Event::Policies(policies), Duration::ZERO)?;
-    for endpoint in &config.endpoints {
-        let endpoint = Endpoint {
-            name: endpoint.name.clone(),
-            labels: endpoint.labels.clone(),
-            addresses: endpoint.addresses.clone(),
-            link: Link::default(),
-        };
+    let port = Port::new(1)?;
+    let proxies = found
+        .set
+        .policies
+        .iter()
+        .flat_map(|policy| policy.proxies());
+    let ports = proxies.map(|proxy| (proxy, port)).collect();
+    let _plan = node.handle(Event::Proxy(ports), Duration::ZERO)?;
+    let _plan = node.handle(Event::Policies(found.set), Duration::ZERO)?;
+    for endpoint in described.chain(pods) {
         let _plan = node.handle(Event::EndpointAdded(endpoint), Duration::ZERO)?;
     }
     Ok(node)
@@ -143,39 +164,56 @@ fn read_all(paths: &[PathBuf]) -> Result<Texts, OfflineError> {
     Ok(texts)
 }
 
-/// The policies of all texts, or every complaint printed.
-fn accept(texts: &Texts, options: &Options) -> Result<Vec<Arc<Policy>>, OfflineError> {
-    let mut accepted = Vec::new();
-    let mut count = 0;
+/// What files hold.
+struct Found {
+    set: PolicySet,
+    manifests: Manifests,
+}
+
+/// What all texts hold, or every complaint printed.
+fn accept(texts: &Texts, options: &Options) -> Result<Found, OfflineError> {
+    let mut found = Found {
+        set: PolicySet::default(),
+        manifests: Manifests::default(),
+    };
+    let mut refused = 0;
     for (name, text) in texts {
-        match ingest::read(name, text, options) {
-            Ok(read) => {
-                for group in &read.cidr_groups {
-                    let (place, name) = (&group.location, &group.name);
-                    print::complaint(&format!(
-                        "warning: {place}: CIDR group {name} is not held here yet: rules that \
-                         name it select nobody"
-                    ));
-                }
-                for warning in &read.warnings {
-                    print::complaint(&warning.render(text));
-                }
-                accepted.extend(read.policies.into_iter().map(Arc::new));
+        let mut errors = Vec::new();
+        let mut has_pods = false;
+        for document in ingest::read_documents(name, text, options) {
+            for warning in &document.warnings {
+                print::complaint(&warning.render(text));
             }
-            Err(errors) => {
-                count += 1;
-                for error in errors {
-                    print::complaint(&error.render(text));
-                }
+            match document.outcome {
+                Ok(Resource::CidrGroup(group)) => found.set.cidr_groups.push(Arc::new(group)),
+                Ok(Resource::Policy(policy)) => found.set.policies.push(Arc::new(policy)),
+                Ok(_) => print::complaint(&format!(
+                    "warning: {}: this command knows nothing of such a resource",
+                    document.location
+                )),
+                Err(reasons) if reasons.iter().all(is_manifest) => has_pods = true,
+                Err(reasons) => errors.extend(reasons),
             }
         }
+        refused += usize::from(!errors.is_empty());
+        for error in errors {
+            print::complaint(&error.render(text));
+        }
+        if has_pods {
+            found.manifests.take(name, text)?;
+        }
     }
-    if count == 0 {
-        Ok(accepted)
+    if refused == 0 {
+        Ok(found)
     } else {
         Err(OfflineError::Refused {
-            count,
+            count: refused,
             files: texts.len(),
         })
     }
+}
+
+/// Whether a document is refused only because it is no policy but a pod or a namespace.
+fn is_manifest(error: &ingest::Error) -> bool {
+    matches!(&error.cause, Cause::OtherKind { kind } if KINDS.contains(&kind.as_str()))
 }

@@ -17,7 +17,7 @@ use palisade_identity::LabelSet;
 use palisade_node::{
     Checkpoint, Checkpointing, Config, DnsAnswer, Effect, Endpoint, Event, Link, Node, Party, Token,
 };
-use palisade_policy::{Image, Options, ingest};
+use palisade_policy::{Image, NamedPorts, Options, ingest};
 
 const POLICY: &str = "
 apiVersion: cilium.io/v2
@@ -78,7 +78,7 @@ impl Agent {
         let read = ingest::read("web.yaml", POLICY, &Options::default());
         let read = read.map_err(|errors| format!("{errors:?}"))?;
         let policies = read.policies.into_iter().map(Arc::new).collect();
-        self.take(Event::Policies(policies))?;
+        self.take(Event::Policies(policies.into()))?;
         for (name, host) in [("web", 2), ("cart", 3), ("db", 4)] {
             self.take(Event::EndpointAdded(pod(name, host)?))?;
         }
@@ -103,6 +103,7 @@ fn pod(name: &str, host: u8) -> Result<Endpoint, Box<dyn Error>> {
         name: format!("shop/{name}").into(),
         labels: LabelSet::parse([&format!("k8s:app={name}"), namespace, cluster])?,
         addresses: vec![Ipv4Addr::new(10, 0, 0, host).into()],
+        named_ports: NamedPorts::new(),
         link: Link::default(),
     })
 }

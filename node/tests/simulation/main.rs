@@ -161,7 +161,9 @@ fn an_event_that_does_not_fit_changes_nothing() {
     let _plan = node.handle(join, now).unwrap();
     let before = (node.checkpoint(), node.revision());
     let everything = world::every_policy();
-    let error = node.handle(Event::Policies(everything), now).unwrap_err();
+    let error = node
+        .handle(Event::Policies(everything.into()), now)
+        .unwrap_err();
     assert!(matches!(error, palisade_node::Error::Tables(_)), "{error}");
     assert_eq!((node.checkpoint(), node.revision()), before);
     assert!(node.policies().is_empty());

@@ -124,7 +124,7 @@ impl Model {
                 let numbers: BTreeSet<usize> = numbers.iter().copied().collect();
                 self.policies =
                     crate::shared(numbers.into_iter().flat_map(world::policy).collect());
-                Event::Policies(self.policies.clone())
+                Event::Policies(self.policies.clone().into())
             }
             Happening::Tick(live, _) => {
                 let live: BTreeSet<(usize, IpAddr)> = live
@@ -152,7 +152,7 @@ impl Model {
                     .collect(),
             ),
             Event::HostAddresses(self.hosts.clone()),
-            Event::Policies(self.policies.clone()),
+            Event::Policies(self.policies.clone().into()),
         ];
         let endpoints = self.endpoints.keys();
         events.extend(endpoints.map(|number| Event::EndpointAdded(world::endpoint(*number))));

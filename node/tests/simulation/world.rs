@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use palisade_node::{Config, Endpoint, Link};
-use palisade_policy::{Options, Policy, ingest};
+use palisade_policy::{NamedPorts, Options, Policy, ingest};
 use proptest::prelude::*;
 
 pub(crate) const ENDPOINTS: usize = 4;
@@ -88,6 +88,7 @@ pub(crate) fn endpoint(number: usize) -> Endpoint {
         name: name(number),
         labels: palisade_identity::LabelSet::parse([app.as_str(), namespace, cluster]).unwrap(),
         addresses: addresses(number),
+        named_ports: NamedPorts::new(),
         link: Link {
             ifindex: 10 + u32::try_from(number).unwrap(),
             ..Link::default()

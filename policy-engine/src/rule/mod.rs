@@ -26,6 +26,7 @@ pub use self::order::{AuthMode, Priority, PriorityError, Tier};
 pub use self::peer::{Entity, GroupReference, Peer, PeerKind, Peers, ServiceReference};
 pub use self::port::{PortMatch, PortRule, Ports};
 pub use self::resource::{Kind, ResourceName};
+use crate::proxy_ports::Proxy;
 use crate::span::Location;
 
 /// A document: the rules of one resource, in the order they stand in.
@@ -61,6 +62,18 @@ impl Policy {
         self.peers().filter_map(|peer| match &peer.kind {
             PeerKind::Fqdn(pattern) => Some(pattern),
             _ => None,
+        })
+    }
+
+    /// The proxies that the policy redirects to, in the order they stand in.
+    pub fn proxies(&self) -> impl Iterator<Item = Proxy> {
+        self.rules.iter().flat_map(|rule| {
+            let items = match &rule.ports {
+                Ports::All => &[],
+                Ports::Some(items) => items.as_slice(),
+            };
+            let redirects = items.iter().filter_map(|item| item.redirect.as_deref());
+            redirects.map(|redirect| Proxy::of(rule.direction, redirect))
         })
     }
 
