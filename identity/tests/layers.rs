@@ -356,3 +356,44 @@ fn a_node_has_its_own_known_identities() {
         resource
     );
 }
+
+#[test]
+fn a_restart_changes_no_number_and_forgets_what_nobody_wants() {
+    let mut node = Node::default();
+    let learnt = |at: &str, name: &str| {
+        let claim = Claim::labels(labels(&format!("fqdn:{name}")));
+        set(at, Origin::Generated, "daemon//fqdn", claim)
+    };
+    let kept = [named("10.0.0.0/8", "cnp/a/x"), learnt("10.1.2.3", "a.b")];
+    let gone = [named("11.0.0.0/8", "cnp/a/y"), learnt("11.1.2.3", "c.d")];
+    let pod = Claim::identity(Identity::new(1007));
+    node.apply(gone);
+    node.apply(kept.clone());
+    node.apply([set("10.9.9.9", Origin::KvStore, "ep/a/pod", pod)]);
+    let entry = |node: &Node, at| node.layers.entry(prefix(at)).copied();
+    let before = ["10.0.0.0/8", "10.1.2.3"].map(|at| entry(&node, at));
+    let contents = node.layers.contents(&node.identities);
+    assert_eq!((contents.identities.len(), contents.prefixes.len()), (4, 4));
+
+    let mut node = Node::default();
+    let restored: ResourceId = "daemon//restored".parse().unwrap();
+    let steps = node.apply(contents.claims(&restored));
+    assert_eq!(steps.len(), 8, "{steps:?}");
+    assert_eq!(
+        ["10.0.0.0/8", "10.1.2.3"].map(|at| entry(&node, at)),
+        before
+    );
+    assert_eq!(node.apply(kept), [""; 0]);
+    let steps = node.apply(contents.withdrawn(&restored));
+    assert_eq!(
+        steps.len(),
+        4,
+        "two entries and their identities: {steps:?}"
+    );
+    assert_eq!(
+        ["10.0.0.0/8", "10.1.2.3"].map(|at| entry(&node, at)),
+        before
+    );
+    assert_eq!(node.layers.len(), 2);
+    assert_eq!(node.identities.local().len(), 2);
+}

@@ -4,6 +4,7 @@ mod acquire;
 mod gc;
 mod keys;
 mod masters;
+mod release;
 mod request;
 mod set;
 

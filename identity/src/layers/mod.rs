@@ -5,6 +5,8 @@ mod explain;
 mod flatten;
 mod merge;
 mod origin;
+mod restart;
+mod step;
 mod update;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,7 @@ use self::flatten::{Claims, Flat};
 pub use self::flatten::{Conflict, ConflictField};
 pub use self::merge::{CidrMatch, Families, NodeOwnLabels};
 pub use self::origin::{Origin, ResourceId, ResourceIdError, ResourceKind};
-pub use self::update::{Step, Update};
+pub use self::step::{Step, Update};
 use crate::ipcache::Ipcache;
 use crate::label_set::LabelSet;
 
