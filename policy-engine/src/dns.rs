@@ -73,9 +73,8 @@ fn rule_sets(side: &Side, rules: &[&Rule]) -> Vec<DnsRuleSet> {
                     let every = open.then(|| every_name(&rule.section)).flatten();
                     names.iter().cloned().chain(every).collect()
                 }
-                Some(_) => return None,
                 None if is_proxied(item) => every_name(&item.location).into_iter().collect(),
-                None => return None,
+                Some(_) | None => return None,
             };
             Some(DnsRuleSet {
                 servers: rule.peers.clone(),

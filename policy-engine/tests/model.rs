@@ -80,7 +80,7 @@ fn the_seed_policy_becomes_two_rules_that_know_their_places() {
 fn json_is_read_as_yaml_is() {
     let json = r#"{"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy",
         "metadata": {"name": "p"}, "specs": [
-        {"endpointSelector": {}, "ingress": [{"fromCIDR": ["10.1.2.3"]}]},
+        {"endpointSelector": {}, "ingress": [{"fromCIDR": ["10.1.2.3/32"]}]},
         {"endpointSelector": {}, "egressDeny": [
             {"toCIDRSet": [{"cidr": "10.1.2.3/8", "except": ["10.0.0.0/16"]}]}]}]}"#;
     let policy = one(json);

@@ -1,13 +1,17 @@
 //! Prefixes and their exceptions.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use palisade_identity::{LabelKey, Prefix, Requirement, Selector};
 
 use super::error::Cause;
-use super::reader::{Field, Reader};
+use super::reader::{Field, Fields, Reader};
 use super::scope::reserved;
-use crate::options::Stack;
+use super::selector::Keys;
+use super::warning::Doubt;
+use super::{cidr_group, name, selector};
+use crate::options::{Level, Stack};
 use crate::rule::{Peer, PeerKind};
 use crate::yaml::{Node, Span};
 
@@ -17,12 +21,14 @@ pub(super) fn plain<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer>
     peer(reader, node, prefix, Vec::new())
 }
 
-/// A prefix; an address stands for the prefix of itself.
+/// A prefix; to the agent an address stands for the prefix of itself.
 pub(super) fn address_or_prefix<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Prefix> {
     let text = reader.text(node)?;
-    match text.parse::<IpAddr>() {
-        Ok(address) if !is_mapped(address) => Some(Prefix::exact(address)),
-        Ok(_) | Err(_) => parse(reader, node.span, text, "an address or a prefix"),
+    let address = text.parse::<IpAddr>();
+    match (address, reader.options.level) {
+        (Ok(address), Level::Agent) if !is_mapped(address) => Some(Prefix::exact(address)),
+        (_, Level::Agent) => parse(reader, node.span, text, "an address or a prefix"),
+        (_, Level::Cluster) => parse(reader, node.span, text, "a prefix"),
     }
 }
 
@@ -33,51 +39,147 @@ pub(super) fn network<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Pee
     peer(reader, node, prefix, Vec::new())
 }
 
-/// An item of `fromCIDRSet` or `toCIDRSet`: a prefix less its exceptions.
+/// An item of `fromCIDRSet` or `toCIDRSet`: exactly one of three ways to name prefixes, less the
+/// exceptions.
 pub(super) fn set<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
-    rule(reader, node, &CIDR_RULE)
+    let fields = reader.fields(node, &CIDR_RULE)?;
+    let is_there = |name: &&str| {
+        fields
+            .get(name)
+            .is_some_and(|entry| reader.is_cluster() || !Reader::is_empty_text(&entry.node))
+    };
+    let ways: Vec<&str> = WAYS.into_iter().filter(is_there).collect();
+    match ways.as_slice() {
+        ["cidr"] => block_of(reader, node, &fields, Excepting::Inside),
+        ["cidrGroupRef" | "cidrGroupSelector"] => group(reader, node, &fields),
+        [] => {
+            let field = "cidr, cidrGroupRef or cidrGroupSelector";
+            reader.refuse(fields.span, Cause::Missing { field });
+            None
+        }
+        [..] => {
+            reader.refuse(
+                fields.span,
+                Cause::Conflict {
+                    rule: "an item names its prefixes in two ways",
+                    instead: "write an item of its own for each",
+                },
+            );
+            None
+        }
+    }
 }
 
 /// An `ipBlock` of a Kubernetes peer.
 pub(super) fn block<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
-    rule(reader, node, &IP_BLOCK)
+    let fields = reader.fields(node, &IP_BLOCK)?;
+    if !fields.has("cidr") {
+        reader.refuse(fields.span, Cause::Missing { field: "cidr" });
+        return None;
+    }
+    let excepting = if reader.is_cluster() {
+        Excepting::Smaller
+    } else {
+        Excepting::Inside
+    };
+    block_of(reader, node, &fields, excepting)
 }
 
-fn rule<'a>(reader: &mut Reader<'a>, node: &'a Node, known: &[Field]) -> Option<Peer> {
-    let before = reader.error_count();
-    let fields = reader.fields(node, known)?;
-    let Some(entry) = fields.get("cidr") else {
-        // Where a group stands in its place that has been said already.
-        if reader.error_count() == before {
-            reader.refuse(fields.span, Cause::Missing { field: "cidr" });
-        }
-        return None;
-    };
-    let prefix = reader.field(entry, |reader, node| {
-        let text = reader.text(node)?;
-        parse(reader, node.span, text, "a prefix")
+/// What an exception must be.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Excepting {
+    /// Its address is one of the prefix: one that is wider takes everything out.
+    Inside,
+    /// It is smaller than the prefix.
+    Smaller,
+}
+
+fn block_of<'a>(
+    reader: &mut Reader<'a>,
+    node: &'a Node,
+    fields: &Fields<'a>,
+    excepting: Excepting,
+) -> Option<Peer> {
+    let prefix = fields.get("cidr").and_then(|entry| {
+        reader.field(entry, |reader, node| {
+            let text = reader.text(node)?;
+            parse(reader, node.span, text, "a prefix")
+        })
     });
-    let except = match fields.get("except") {
-        Some(entry) => reader.field(entry, |reader, node| {
-            reader.items(node, |reader, node| exception(reader, node, prefix))
-        })?,
-        None => Vec::new(),
-    };
+    let except = exceptions(reader, fields, |reader, node| {
+        exception(reader, node, prefix, excepting)
+    })?;
     peer(reader, node, prefix?, except)
 }
 
-/// An exception counts as inside if its address is: one that is wider takes everything out.
-fn exception<'a>(reader: &mut Reader<'a>, node: &'a Node, outer: Option<Prefix>) -> Option<Prefix> {
+fn exceptions<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+    read: impl FnMut(&mut Reader<'a>, &'a Node) -> Option<Prefix>,
+) -> Option<Vec<Prefix>> {
+    match fields.get("except") {
+        Some(entry) => reader.field(entry, |reader, node| reader.items(node, read)),
+        None => Some(Vec::new()),
+    }
+}
+
+/// The prefixes of CIDR groups, by a group's name or by the labels of groups.
+fn group<'a>(reader: &mut Reader<'a>, node: &'a Node, fields: &Fields<'a>) -> Option<Peer> {
+    let except = exceptions(reader, fields, |reader, node| {
+        let text = reader.text(node)?;
+        parse(reader, node.span, text, "a prefix")
+    });
+    let (text, selector) = if let Some(entry) = fields.get("cidrGroupSelector") {
+        reader.field(entry, |reader, node| {
+            let selector = selector::read(reader, node, Keys::CidrGroup)?.selector();
+            if selector.is_everything() {
+                reader.doubt(node.span, Doubt::EveryGroup);
+            }
+            Some((Arc::from(selector.to_string()), selector))
+        })?
+    } else {
+        let entry = fields.get("cidrGroupRef")?;
+        reader.field(entry, |reader, node| {
+            let name = reader.text(node)?;
+            name::check(reader, node, name, "the name of the group");
+            Some((Arc::from(name), cidr_group::by_name(name)?))
+        })?
+    };
+    let except = except?;
+    Some(Peer {
+        selector: less(selector, &except),
+        kind: PeerKind::CidrGroup { text, except },
+        location: reader.location(node.span.start),
+    })
+}
+
+/// A selector, less some prefixes.
+fn less(selector: Selector, except: &[Prefix]) -> Selector {
+    except.iter().fold(selector, |selector, inner| {
+        selector.with(Requirement::does_not_exist(LabelKey::cidr(*inner)))
+    })
+}
+
+fn exception<'a>(
+    reader: &mut Reader<'a>,
+    node: &'a Node,
+    outer: Option<Prefix>,
+    excepting: Excepting,
+) -> Option<Prefix> {
     let text = reader.text(node)?;
-    let except = parse(reader, node.span, text, "a prefix")?;
+    let inner = parse(reader, node.span, text, "a prefix")?;
     let outer = outer?;
     let address = text.split('/').next().and_then(|text| text.parse().ok());
-    if address.is_some_and(|address| outer.covers(Prefix::exact(address))) {
-        return Some(except);
-    }
+    let is_inside = address.is_some_and(|address| outer.covers(Prefix::exact(address)));
     let (except, cidr) = (text.to_owned(), outer.to_string());
-    reader.refuse(node.span, Cause::ExceptOutside { except, cidr });
-    None
+    if !is_inside || (excepting == Excepting::Smaller && inner.covers(outer)) {
+        reader.refuse(node.span, Cause::ExceptOutside { except, cidr });
+        return None;
+    }
+    if inner.covers(outer) {
+        reader.doubt(node.span, Doubt::ExceptsEverything { except, cidr });
+    }
+    Some(inner)
 }
 
 fn parse(
@@ -117,9 +219,7 @@ fn peer(reader: &Reader<'_>, node: &Node, prefix: Prefix, except: Vec<Prefix>) -
             Stack::Dual if prefix.address().is_ipv4() => "world-ipv4",
             Stack::Dual => "world-ipv6",
         };
-        except.iter().fold(reserved(world)?, |selector, inner| {
-            selector.with(Requirement::does_not_exist(LabelKey::cidr(*inner)))
-        })
+        less(reserved(world)?, &except)
     } else {
         Selector::cidr(prefix, except.iter().copied())
     };
@@ -130,10 +230,12 @@ fn peer(reader: &Reader<'_>, node: &Node, prefix: Prefix, except: Vec<Prefix>) -
     })
 }
 
+const WAYS: [&str; 3] = ["cidr", "cidrGroupRef", "cidrGroupSelector"];
+
 const CIDR_RULE: [Field; 4] = [
     Field::Known("cidr"),
-    Field::NotModelled("cidrGroupRef"),
-    Field::NotModelled("cidrGroupSelector"),
+    Field::Known("cidrGroupRef"),
+    Field::Known("cidrGroupSelector"),
     Field::Known("except"),
 ];
 

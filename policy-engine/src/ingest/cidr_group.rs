@@ -1,6 +1,6 @@
 //! `CiliumCIDRGroup`: prefixes that rules name together.
 
-use palisade_identity::{Label, LabelKey, LabelSet, Prefix, Requirement, Selector, Source};
+use palisade_identity::{Label, LabelKey, LabelSet, Requirement, Selector, Source};
 
 use super::cidr;
 use super::error::Cause;
@@ -51,17 +51,10 @@ fn group_labels(name: &str, labels: Vec<(&str, &str)>) -> LabelSet {
     own.chain(name).collect()
 }
 
-/// The selector of the prefixes of the group of this name, less some.
-pub(super) fn by_name(name: &str, except: &[Prefix]) -> Option<Selector> {
+/// The selector of the prefixes of the group of this name.
+pub(super) fn by_name(name: &str) -> Option<Selector> {
     let key = LabelKey::new(Source::CidrGroup, &name_key(name)).ok()?;
-    Some(less(Selector::new([Requirement::exists(key)]), except))
-}
-
-/// The prefixes of a selector, less some.
-pub(super) fn less(selector: Selector, except: &[Prefix]) -> Selector {
-    except.iter().fold(selector, |selector, inner| {
-        selector.with(Requirement::does_not_exist(LabelKey::cidr(*inner)))
-    })
+    Some(Selector::new([Requirement::exists(key)]))
 }
 
 fn name_key(name: &str) -> String {

@@ -6,12 +6,14 @@ use palisade_abi::Direction;
 use palisade_identity::Selector;
 
 use super::error::Cause;
+use super::ports::Site;
 use super::reader::{Field, Fields, Reader};
 use super::scope::Scope;
 use super::selector::Keys;
+use super::warning::Doubt;
 use super::{icmp, peers, ports, selector};
 use crate::options::DefaultDenyChoice;
-use crate::rule::{Effect, Kind, Ports, Priority, Rule, Subject};
+use crate::rule::{AuthMode, Effect, Kind, Ports, Priority, Rule, Subject};
 use crate::yaml::{Entry, Node, Value};
 
 /// One of the four lists of rules.
@@ -24,8 +26,9 @@ struct Section {
 /// What all rules of a spec share.
 struct Shared<'s> {
     scope: &'s Scope,
-    subject: Selector,
+    subject: Subject,
     default_deny: DefaultDeny,
+    log: Option<Arc<str>>,
 }
 
 /// Which directions default deny is switched on for.
@@ -48,8 +51,9 @@ pub(super) fn read<'a>(
     let subject = subject(reader, &fields, scope);
     let shared = Shared {
         scope,
-        subject: subject.unwrap_or_else(Selector::everything),
+        subject: subject.unwrap_or_else(|| Subject::Endpoints(Selector::everything())),
         default_deny: default_deny(reader, &fields),
+        log: log(reader, &fields),
     };
     let mut any = false;
     for section in &SECTIONS {
@@ -73,38 +77,108 @@ pub(super) fn read<'a>(
     }
 }
 
-fn subject<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Scope) -> Option<Selector> {
+fn subject<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Scope) -> Option<Subject> {
     let clusterwide = scope.resource.kind == Kind::CiliumClusterwideNetworkPolicy;
     let (endpoints, nodes) = (fields.get("endpointSelector"), fields.get("nodeSelector"));
-    if let Some(entry) = nodes {
-        let cause = if endpoints.is_some() {
-            Cause::Conflict {
-                rule: "a rule is about endpoints and about nodes",
-                instead: "keep endpointSelector or nodeSelector",
-            }
-        } else if clusterwide {
-            Cause::NotModelled {
-                what: "nodeSelector".to_owned(),
-            }
-        } else {
-            Cause::Conflict {
-                rule: "a namespaced policy is about nodes",
-                instead: "use CiliumClusterwideNetworkPolicy",
-            }
-        };
-        reader.field(entry, |reader, _| reader.refuse(entry.key_span, cause));
-    }
-    let Some(entry) = endpoints else {
-        if nodes.is_none() {
-            let field = "endpointSelector";
-            reader.refuse(fields.span, Cause::Missing { field });
-        }
-        return None;
+    let conflict = match (endpoints, nodes) {
+        (Some(_), Some(_)) => Some((
+            "a rule is about endpoints and about nodes",
+            "keep endpointSelector or nodeSelector",
+        )),
+        (None, Some(_)) if !clusterwide => Some((
+            "a namespaced policy is about nodes",
+            "use CiliumClusterwideNetworkPolicy",
+        )),
+        (_, Some(_) | None) => None,
     };
+    if let (Some((rule, instead)), Some(entry)) = (conflict, nodes) {
+        reader.field(entry, |reader, _| {
+            reader.refuse(entry.key_span, Cause::Conflict { rule, instead });
+        });
+    }
+    match (endpoints, nodes) {
+        (Some(entry), _) => reader.field(entry, |reader, node| {
+            let parts = selector::read(reader, node, Keys::Cilium)?;
+            if let Some((found, own)) = scope.replaced(&parts) {
+                reader.doubt(node.span, Doubt::Namespace { found, own });
+            }
+            Some(Subject::Endpoints(scope.subject(parts)))
+        }),
+        (None, Some(entry)) => reader.field(entry, |reader, node| {
+            let parts = selector::read(reader, node, Keys::Cilium)?;
+            Some(Subject::Nodes(parts.selector()))
+        }),
+        (None, None) => {
+            let field = if clusterwide {
+                "endpointSelector or nodeSelector"
+            } else {
+                "endpointSelector"
+            };
+            reader.refuse(fields.span, Cause::Missing { field });
+            None
+        }
+    }
+}
+
+/// What the log says about what the rules decide.
+fn log<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Arc<str>> {
+    let entry = fields.get("log")?;
     reader.field(entry, |reader, node| {
-        let parts = selector::read(reader, node, Keys::Cilium)?;
-        Some(scope.subject(parts))
+        let fields = reader.fields(node, &[Field::Known("value")])?;
+        let entry = fields.get("value")?;
+        reader.field(entry, |reader, node| {
+            let text = reader.text(node)?;
+            let is_short = text.chars().count() <= MAX_LOG && !text.chars().any(char::is_control);
+            if reader.is_cluster() && !is_short {
+                let (what, found) = ("the text of the log", text.to_owned());
+                let allowed = "up to 32 characters that can be printed";
+                reader.refuse(
+                    node.span,
+                    Cause::Invalid {
+                        what,
+                        found,
+                        allowed,
+                    },
+                );
+            }
+            (!text.is_empty()).then(|| text.into())
+        })
     })
+}
+
+/// What the two sides of a connection must have proved.
+fn authentication<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<AuthMode> {
+    let entry = fields.get("authentication")?;
+    reader.field(entry, |reader, node| {
+        let fields = reader.fields(node, &[Field::Known("mode")])?;
+        let Some(entry) = fields.get("mode") else {
+            reader.refuse(fields.span, Cause::Missing { field: "mode" });
+            return None;
+        };
+        reader.field(entry, |reader, node| {
+            reader.one_of(node, "the mode", &AUTH_MODES)
+        })
+    })
+}
+
+/// `fromRequires` and `toRequires`, which upstream still has in its types and reads no more.
+fn check_requires<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
+    for field in ["fromRequires", "toRequires"] {
+        let Some(entry) = fields.get(field) else {
+            continue;
+        };
+        reader.field(entry, |reader, node| {
+            let Some(items) = reader.items(node, Reader::text) else {
+                return;
+            };
+            let found = items.len();
+            if found > 0 && reader.is_cluster() {
+                reader.refuse(entry.key_span, Cause::TooMany { found, max: 0 });
+            } else if found > 0 {
+                reader.doubt(entry.key_span, Doubt::NoEffect { field });
+            }
+        });
+    }
 }
 
 /// Every rule switches default deny on for its direction unless the spec says otherwise.
@@ -138,7 +212,24 @@ fn default_deny<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> DefaultDeny
 /// `labels` and `description` are for people; they must only be of the right type.
 fn check_labels<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
     if let Some(entry) = fields.get("labels") {
-        reader.field(entry, Reader::list);
+        reader.field(entry, |reader, node| {
+            reader.items(node, |reader, node| {
+                // The agent reads a label written as text, too.
+                if !reader.is_cluster() && matches!(node.value, Value::Scalar(_)) {
+                    return reader.text(node).map(drop);
+                }
+                let fields = reader.fields(node, &LABEL)?;
+                if !fields.has("key") {
+                    reader.refuse(fields.span, Cause::Missing { field: "key" });
+                }
+                for name in ["key", "source", "value"] {
+                    if let Some(entry) = fields.get(name) {
+                        reader.field(entry, Reader::text);
+                    }
+                }
+                Some(())
+            })
+        });
     }
     if let Some(entry) = fields.get("description") {
         reader.field(entry, Reader::text);
@@ -166,13 +257,15 @@ fn rule<'a>(
         shared.scope,
         &shared.subject,
     );
-    let ports = rule_ports(reader, &fields, section);
+    check_requires(reader, &fields);
+    let auth = authentication(reader, &fields);
+    let ports = rule_ports(reader, &fields, section, shared);
     Some(Rule {
         resource: Arc::clone(&shared.scope.resource),
         index: 0,
         location: reader.location(node.span.start),
         section: reader.location(list.key_span.start),
-        subject: Subject::Endpoints(shared.subject.clone()),
+        subject: shared.subject.clone(),
         direction: section.direction,
         effect: section.effect,
         default_deny: match section.direction {
@@ -183,20 +276,31 @@ fn rule<'a>(
         ports,
         tier: shared.scope.tier,
         priority: Priority::ZERO,
-        auth: None,
-        log: None,
+        auth,
+        log: shared.log.clone(),
     })
 }
 
 /// Every protocol where the rule names neither ports nor ICMP types.
-fn rule_ports<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, section: &Section) -> Ports {
+fn rule_ports<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+    section: &Section,
+    shared: &Shared<'_>,
+) -> Ports {
+    let site = Site {
+        direction: section.direction,
+        effect: section.effect,
+        is_host: matches!(shared.subject, Subject::Nodes(_)),
+        scope: shared.scope,
+    };
     let mut named = false;
     let mut rules = Vec::new();
     for (name, is_icmp) in [("toPorts", false), ("icmps", true)] {
         let Some(entry) = fields.get(name) else {
             continue;
         };
-        if named {
+        if named && !matches!(&entry.node.value, Value::Sequence(items) if items.is_empty()) {
             reader.field(entry, |reader, _| {
                 reader.refuse(
                     entry.key_span,
@@ -212,7 +316,7 @@ fn rule_ports<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, section: &Sectio
                 Some(if is_icmp {
                     icmp::item(reader, node)
                 } else {
-                    ports::item(reader, node, section.direction, section.effect)
+                    ports::item(reader, node, &site)
                 })
             })
         });
@@ -250,6 +354,20 @@ const SECTIONS: [Section; 4] = [
     },
 ];
 
+const MAX_LOG: usize = 32;
+
+const AUTH_MODES: [(&str, AuthMode); 3] = [
+    ("disabled", AuthMode::Disabled),
+    ("required", AuthMode::Required),
+    ("test-always-fail", AuthMode::AlwaysFail),
+];
+
+const LABEL: [Field; 3] = [
+    Field::Known("key"),
+    Field::Known("source"),
+    Field::Known("value"),
+];
+
 const SPEC: [Field; 10] = [
     Field::Known("description"),
     Field::Known("egress"),
@@ -259,19 +377,19 @@ const SPEC: [Field; 10] = [
     Field::Known("ingress"),
     Field::Known("ingressDeny"),
     Field::Known("labels"),
-    Field::NotModelled("log"),
+    Field::Known("log"),
     Field::Known("nodeSelector"),
 ];
 
 const INGRESS: [Field; 10] = [
-    Field::NotModelled("authentication"),
+    Field::Known("authentication"),
     Field::Known("fromCIDR"),
     Field::Known("fromCIDRSet"),
     Field::Known("fromEndpoints"),
     Field::Known("fromEntities"),
-    Field::NotModelled("fromGroups"),
+    Field::Known("fromGroups"),
     Field::Known("fromNodes"),
-    Field::NotModelled("fromRequires"),
+    Field::Known("fromRequires"),
     Field::Known("icmps"),
     Field::Known("toPorts"),
 ];
@@ -282,26 +400,26 @@ const INGRESS_DENY: [Field; 10] = [
     Field::Known("fromCIDRSet"),
     Field::Known("fromEndpoints"),
     Field::Known("fromEntities"),
-    Field::NotModelled("fromGroups"),
+    Field::Known("fromGroups"),
     Field::Known("fromNodes"),
-    Field::NotModelled("fromRequires"),
+    Field::Known("fromRequires"),
     Field::Known("icmps"),
     Field::Known("toPorts"),
 ];
 
 const EGRESS: [Field; 12] = [
-    Field::NotModelled("authentication"),
+    Field::Known("authentication"),
     Field::Known("icmps"),
     Field::Known("toCIDR"),
     Field::Known("toCIDRSet"),
     Field::Known("toEndpoints"),
     Field::Known("toEntities"),
     Field::Known("toFQDNs"),
-    Field::NotModelled("toGroups"),
+    Field::Known("toGroups"),
     Field::Known("toNodes"),
     Field::Known("toPorts"),
-    Field::NotModelled("toRequires"),
-    Field::NotModelled("toServices"),
+    Field::Known("toRequires"),
+    Field::Known("toServices"),
 ];
 
 const EGRESS_DENY: [Field; 12] = [
@@ -312,9 +430,9 @@ const EGRESS_DENY: [Field; 12] = [
     Field::Known("toEndpoints"),
     Field::Known("toEntities"),
     Field::Dropped("toFQDNs"),
-    Field::NotModelled("toGroups"),
+    Field::Known("toGroups"),
     Field::Known("toNodes"),
     Field::Known("toPorts"),
-    Field::NotModelled("toRequires"),
-    Field::NotModelled("toServices"),
+    Field::Known("toRequires"),
+    Field::Known("toServices"),
 ];

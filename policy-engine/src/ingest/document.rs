@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::Cause;
 use super::reader::{EmptyFields, Field, Fields, Reader};
 use super::scope::Scope;
-use super::{Resource, admin, cidr_group, cilium, kubernetes};
+use super::{Resource, admin, cidr_group, cilium, kubernetes, name};
 use crate::options::Level;
 use crate::rule::{CidrGroup, Kind, Policy, ResourceName, Rule};
 use crate::span::Location;
@@ -148,7 +148,11 @@ fn cidr_group<'a>(
             reader.refuse(fields.span, Cause::Missing { field: "name" });
             return None;
         };
-        let name = reader.field(entry, Reader::text)?;
+        let name = reader.field(entry, |reader, node| {
+            let name = reader.text(node)?;
+            name::check(reader, node, name, "the name");
+            Some(name)
+        })?;
         let labels = fields.get("labels").map(|entry| {
             reader.field(entry, |reader, node| {
                 let entries = reader.entries(node).unwrap_or_default();
@@ -179,7 +183,11 @@ fn scope<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) -> Option
             reader.refuse(fields.span, Cause::Missing { field: "name" });
             return None;
         };
-        let name = reader.field(entry, Reader::text)?;
+        let name = reader.field(entry, |reader, node| {
+            let name = reader.text(node)?;
+            name::check(reader, node, name, "the name");
+            Some(name)
+        })?;
         if kind == Kind::BaselineAdminNetworkPolicy && name != admin::BASELINE_NAME {
             reader.field(entry, |reader, node| {
                 let (rule, instead) = (
@@ -221,7 +229,13 @@ fn scope<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, kind: Kind) -> Option
 
 fn namespace<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<Arc<str>> {
     let text = match fields.get("namespace") {
-        Some(entry) => reader.field(entry, Reader::text)?,
+        Some(entry) => reader.field(entry, |reader, node| {
+            let text = reader.text(node)?;
+            if !text.is_empty() {
+                name::check_namespace(reader, node, text);
+            }
+            Some(text)
+        })?,
         None => "",
     };
     Some(if text.is_empty() { "default" } else { text }.into())

@@ -1,8 +1,9 @@
 //! Why a document is refused.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use palisade_identity::SelectorError;
+use palisade_identity::{Prefix, SelectorError};
 use thiserror::Error;
 
 use super::warning::Doubt;
@@ -210,6 +211,24 @@ pub enum Cause {
         /// What is wrong with it.
         detail: String,
     },
+    /// A regular expression.
+    #[error("this is not a regular expression")]
+    Expression {
+        /// The text.
+        found: String,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// A value of a form of its own.
+    #[error("{what} is not valid")]
+    Invalid {
+        /// What the value stands for.
+        what: &'static str,
+        /// The value.
+        found: String,
+        /// The values that are.
+        allowed: &'static str,
+    },
     /// More items than the list may have.
     #[error("too many items")]
     TooMany {
@@ -257,6 +276,8 @@ impl Cause {
             Self::NotOneOf { .. } => "P008",
             Self::TooMany { .. } => "P009",
             Self::Conflict { .. } => "P010",
+            Self::Expression { .. } => "P011",
+            Self::Invalid { .. } => "P012",
             Self::Missing { .. } => "P020",
             Self::UnknownField { .. } => "P021",
             Self::WrongType { .. } => "P022",
@@ -281,7 +302,9 @@ impl Cause {
             | Self::PortRange { found }
             | Self::Port { found }
             | Self::OctalPort { found }
-            | Self::Cidr { found, .. } => format!("found {found:?}"),
+            | Self::Cidr { found, .. }
+            | Self::Invalid { found, .. } => format!("found {found:?}"),
+            Self::Expression { found, detail } => format!("{found:?}: {detail}"),
             Self::ExceptOutside { except, cidr } => format!("{except} is not inside {cidr}"),
             Self::Selector(error) => error.to_string(),
             Self::Dns { found, detail, .. } => format!("{found:?}: {detail}"),
@@ -306,7 +329,10 @@ impl Cause {
                 "write it without the zero: readers disagree whether it makes the number octal"
                     .to_owned()
             }
-            Self::Cidr { expected, .. } => format!("{expected}, such as 10.0.0.0/8 or fd00::/8"),
+            Self::Cidr { found, expected } => match found.parse::<IpAddr>() {
+                Ok(address) => format!("write {}", Prefix::exact(address)),
+                Err(_) => format!("{expected}, such as 10.0.0.0/8 or fd00::/8"),
+            },
             Self::ExceptOutside { .. } => {
                 "an exception takes addresses out of its prefix".to_owned()
             }
@@ -317,6 +343,9 @@ impl Cause {
             Self::Missing { field } => format!("add {field}"),
             Self::WrongType { expected, .. } => format!("{expected} is needed here"),
             Self::NotOneOf { allowed, .. } => format!("one of {}", allowed.join(", ")),
+            Self::Expression { .. } => "write it in the syntax of RE2".to_owned(),
+            Self::Invalid { allowed, .. } => (*allowed).to_owned(),
+            Self::TooMany { max: 0, .. } => "the field has no effect: remove it".to_owned(),
             Self::TooMany { max, .. } => format!("at most {max}"),
             Self::Conflict { instead, .. } => (*instead).to_owned(),
             Self::OtherKind { .. } => {

@@ -5,6 +5,7 @@ use palisade_abi::Protocol;
 use super::error::Cause;
 use super::ports::MAX_ITEMS;
 use super::reader::{Field, Reader};
+use super::warning::Doubt;
 use crate::options::Level;
 use crate::rule::{PortMatch, PortRule};
 use crate::yaml::{Meaning, Node, Value};
@@ -31,6 +32,9 @@ fn message<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>>
     let fields = reader.fields(node, &MESSAGE)?;
     let protocol = match fields.get("family") {
         Some(entry) => reader.field(entry, |reader, node| {
+            if reader.is_absent_text(node) {
+                return Some(Protocol::ICMP);
+            }
             reader.one_of(node, "the family", &FAMILIES)
         })?,
         None => Protocol::ICMP,
@@ -41,9 +45,18 @@ fn message<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>>
     };
     let ports = match reader.field(entry, |reader, node| number(reader, node, protocol))? {
         // Upstream keeps types as ports, and so 0, the echo reply, has become every type.
-        0 => PortRule::EVERY_PORT,
+        0 => {
+            reader.field(entry, |reader, node| {
+                reader.doubt(node.span, Doubt::EveryIcmpType);
+            });
+            PortRule::EVERY_PORT
+        }
         number @ 1..=255 => number..=number,
-        256.. => return Some(Vec::new()),
+        number @ 256.. => {
+            let doubt = Doubt::NoIcmpType { number };
+            reader.field(entry, |reader, node| reader.doubt(node.span, doubt));
+            return Some(Vec::new());
+        }
     };
     Some(vec![PortRule {
         protocol,

@@ -6,12 +6,13 @@ use palisade_abi::{Direction, Protocol};
 use palisade_identity::Selector;
 
 use super::error::Cause;
+use super::ports::First;
 use super::reader::{Field, Fields, Reader};
 use super::scope::Scope;
 use super::selector::Keys;
 use super::{cidr, peers, ports, selector};
 use crate::options::IpBlocks;
-use crate::rule::{Effect, Peer, Peers, PortMatch, PortRule, Ports, Priority, Rule, Subject};
+use crate::rule::{Effect, Peer, Peers, PortRule, Ports, Priority, Rule, Subject};
 use crate::span::Location;
 use crate::yaml::{Entry, Meaning, Node, Value};
 
@@ -197,6 +198,19 @@ fn peer<'a>(
         found.extend(reader.field(entry, cidr::block));
     }
     let (pods, namespaces) = (fields.get("podSelector"), fields.get("namespaceSelector"));
+    if let (Some(entry), true) = (fields.get("ipBlock"), reader.is_cluster())
+        && (pods.is_some() || namespaces.is_some())
+    {
+        reader.field(entry, |reader, _| {
+            reader.refuse(
+                entry.key_span,
+                Cause::Conflict {
+                    rule: "a peer is addresses and pods",
+                    instead: "write a peer of its own for each",
+                },
+            );
+        });
+    }
     if pods.is_none() && namespaces.is_none() {
         if !fields.has("ipBlock") {
             let field = "ipBlock, podSelector or namespaceSelector";
@@ -238,46 +252,78 @@ fn port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<PortRule> {
         }),
         None => Some(Protocol::TCP),
     };
-    let last = match fields.get("endPort") {
-        Some(entry) => reader.field(entry, ports::end_port).map(Some),
-        None => Some(None),
-    };
     let first = match fields.get("port") {
-        Some(entry) => reader.field(entry, number),
-        None => Some(0),
+        Some(entry) => reader.field(entry, first_port),
+        None => Some(First::Number(0)),
     };
+    check_end(reader, &fields, first.as_ref());
+    let ports = ports::port_match(reader, first, fields.get("endPort"));
     Some(PortRule {
         protocol: protocol?,
-        ports: PortMatch::Numbers(ports::ports(first?, last?)),
+        ports: ports?,
         redirect: None,
         location: reader.location(node.span.start),
     })
 }
 
-fn number<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
-    let name = match &node.value {
+/// A number, or a name as text. A cluster takes no number as text and no name in capitals.
+fn first_port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<First> {
+    let text = match &node.value {
         Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => Some(&scalar.text),
         Value::Mapping(_) | Value::Scalar(_) | Value::Sequence(_) => None,
     };
-    if let Some(name) = name {
-        let cause = if ports::is_name(name) {
-            let what = format!("the named port {name:?}");
-            Cause::NotModelled { what }
-        } else {
-            Cause::Port {
-                found: name.clone(),
-            }
-        };
-        reader.refuse(node.span, cause);
-        return None;
+    if let Some(text) = text {
+        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let is_name = text.bytes().any(|b| b.is_ascii_lowercase()) && text.bytes().all(is_plain);
+        if reader.is_cluster() && !is_name {
+            let found = text.clone();
+            reader.refuse(node.span, Cause::Port { found });
+            return None;
+        }
+        return ports::first_port(reader, node, text);
     }
     let number = reader.integer(node)?;
-    let port = u16::try_from(number).ok();
+    let lowest = u16::from(reader.is_cluster());
+    let port = u16::try_from(number).ok().filter(|port| *port >= lowest);
     if port.is_none() {
         let found = number.to_string();
         reader.refuse(node.span, Cause::PortRange { found });
     }
-    port
+    port.map(First::Number)
+}
+
+/// What a cluster asks of `endPort`: a number before it that is not above it.
+fn check_end<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, first: Option<&First>) {
+    let (Some(entry), true) = (fields.get("endPort"), reader.is_cluster()) else {
+        return;
+    };
+    let conflict = match first {
+        Some(First::Name(_)) => Some((
+            "a named port starts no range",
+            "remove endPort, or write the port by number",
+        )),
+        Some(First::Number(0)) => Some(("a range without a first port", "add port")),
+        Some(First::Number(first)) => {
+            let last = match &entry.node.value {
+                Value::Scalar(scalar) => match scalar.meaning() {
+                    Meaning::Integer(last) => Some(last),
+                    _ => None,
+                },
+                Value::Mapping(_) | Value::Sequence(_) => None,
+            };
+            last.is_some_and(|last| last < i64::from(*first))
+                .then_some((
+                    "the range ends before it starts",
+                    "write the higher port as endPort",
+                ))
+        }
+        None => None,
+    };
+    if let Some((rule, instead)) = conflict {
+        reader.field(entry, |reader, node| {
+            reader.refuse(node.span, Cause::Conflict { rule, instead });
+        });
+    }
 }
 
 const SECTIONS: [Section; 2] = [

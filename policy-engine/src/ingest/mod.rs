@@ -39,13 +39,16 @@ mod error;
 mod fqdn;
 mod icmp;
 mod kubernetes;
+mod l7;
 mod list;
+mod name;
 mod peers;
 mod ports;
 mod reader;
 mod render;
 mod scope;
 mod selector;
+mod service;
 mod warning;
 
 use std::sync::Arc;

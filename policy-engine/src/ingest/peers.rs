@@ -7,9 +7,10 @@ use super::error::Cause;
 use super::reader::{Fields, Reader};
 use super::scope::Scope;
 use super::selector::Keys;
-use super::{cidr, entity, fqdn, selector};
+use super::warning::Doubt;
+use super::{cidr, entity, fqdn, selector, service};
 use crate::options::NodeLabels;
-use crate::rule::{Peer, PeerKind, Peers};
+use crate::rule::{Peer, PeerKind, Peers, Subject};
 use crate::yaml::{Entry, Node, Value};
 
 /// A kind of list that names peers.
@@ -20,7 +21,9 @@ enum Kind {
     Endpoints,
     Entities,
     Fqdns,
+    Groups,
     Nodes,
+    Services,
 }
 
 /// What an item of a list says.
@@ -38,8 +41,13 @@ pub(super) fn read<'a>(
     fields: &Fields<'a>,
     direction: Direction,
     scope: &Scope,
-    subject: &Selector,
+    subject: &Subject,
 ) -> Peers {
+    // A rule about nodes names none of the endpoints that have no labels yet.
+    let subject = match subject {
+        Subject::Endpoints(selector) => selector.clone(),
+        Subject::Nodes(_) => Selector::everything(),
+    };
     let lists = present(reader, fields, direction);
     let location = |reader: &Reader<'a>, entry: &Entry| reader.location(entry.key_span.start);
     let mut anybody = None;
@@ -48,10 +56,20 @@ pub(super) fn read<'a>(
     for (kind, entry) in &lists {
         let items = reader.field(entry, |reader, node| {
             reader.items(node, |reader, node| {
-                item(reader, node, *kind, scope, subject)
+                item(reader, node, *kind, scope, &subject)
             })
         });
-        nobody |= !has_items(&entry.node);
+        if !has_items(&entry.node) {
+            nobody = true;
+            reader.field(entry, |reader, _| {
+                reader.doubt(
+                    entry.key_span,
+                    Doubt::NoPeers {
+                        list: entry.key.clone(),
+                    },
+                );
+            });
+        }
         for item in items.unwrap_or_default() {
             match item {
                 Item::Anybody => anybody = anybody.or(Some(location(reader, entry))),
@@ -117,10 +135,19 @@ fn item<'a>(
         }
         Kind::Entities => entities(reader, node, scope),
         Kind::Fqdns => fqdn::peer(reader, node).map(one),
+        Kind::Groups => service::group(reader, node).map(one),
         Kind::Nodes => {
-            refuse_nodes(reader, node);
-            None
+            if reader.options.node_labels == NodeLabels::Unknown {
+                refuse_nodes(reader, node);
+            }
+            let parts = selector::read(reader, node, Keys::Cilium)?;
+            Some(one(Peer {
+                selector: scope.node_peer(&parts.selector()),
+                kind: PeerKind::Nodes,
+                location: reader.location(node.span.start),
+            }))
         }
+        Kind::Services => service::service(reader, node).map(one),
     }
 }
 
@@ -157,16 +184,13 @@ fn entities<'a>(reader: &mut Reader<'a>, node: &'a Node, scope: &Scope) -> Optio
 }
 
 fn refuse_nodes(reader: &mut Reader<'_>, node: &Node) {
-    let cause = match reader.options.node_labels {
-        NodeLabels::Known => Cause::NotModelled {
-            what: "selecting nodes".to_owned(),
-        },
-        NodeLabels::Unknown => Cause::Conflict {
+    reader.refuse(
+        node.span,
+        Cause::Conflict {
             rule: "nodes have no labels here",
             instead: "name the entity remote-node or kube-apiserver",
         },
-    };
-    reader.refuse(node.span, cause);
+    );
 }
 
 fn one(peer: Peer) -> Item {
@@ -191,6 +215,7 @@ const fn kinds(direction: Direction) -> &'static [(&'static str, Kind)] {
             ("fromCIDR", Kind::Cidr),
             ("fromCIDRSet", Kind::CidrSet),
             ("fromNodes", Kind::Nodes),
+            ("fromGroups", Kind::Groups),
         ],
         Direction::Egress => &[
             ("toEndpoints", Kind::Endpoints),
@@ -199,6 +224,8 @@ const fn kinds(direction: Direction) -> &'static [(&'static str, Kind)] {
             ("toCIDRSet", Kind::CidrSet),
             ("toFQDNs", Kind::Fqdns),
             ("toNodes", Kind::Nodes),
+            ("toGroups", Kind::Groups),
+            ("toServices", Kind::Services),
         ],
     }
 }

@@ -1,44 +1,60 @@
 //! `toPorts`: protocols, ports, and the proxy that has the last word.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use palisade_abi::{Direction, Protocol};
 
 use super::error::Cause;
-use super::fqdn;
+use super::l7::{self, Asked, Rules};
 use super::reader::{Field, Fields, Reader};
-use crate::options::{ExtendedProtocols, L7Proxy, Level};
-use crate::rule::{Effect, PortMatch, PortRule, Redirect};
-use crate::yaml::{Entry, Node, Value};
+use super::scope::Scope;
+use super::warning::Doubt;
+use crate::options::{ExtendedProtocols, Level};
+use crate::rule::{Effect, PortMatch, PortRule};
+use crate::yaml::{Entry, Node};
 
 /// Ports of one item of `toPorts`, fields of one item of `icmps`.
 pub(super) const MAX_ITEMS: usize = 40;
+
+/// Where an item of `toPorts` stands.
+pub(super) struct Site<'s> {
+    pub(super) direction: Direction,
+    pub(super) effect: Effect,
+    /// Whether the rule is about nodes.
+    pub(super) is_host: bool,
+    pub(super) scope: &'s Scope,
+}
+
+impl Site<'_> {
+    /// The namespace of the policy.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.scope.resource.namespace.as_deref()
+    }
+}
 
 /// Reads an item of `toPorts`; one without ports matches nothing.
 pub(super) fn item<'a>(
     reader: &mut Reader<'a>,
     node: &'a Node,
-    direction: Direction,
-    effect: Effect,
+    site: &Site<'_>,
 ) -> Option<Vec<PortRule>> {
     let fields = reader.fields(
         node,
-        match effect {
+        match site.effect {
             Effect::Allow => &PORT_RULE,
             Effect::Deny | Effect::Pass => &PORT_DENY_RULE,
         },
     )?;
-    let redirect = match fields.get("rules") {
-        Some(entry) if effect == Effect::Allow => reader.field(entry, |reader, node| {
-            redirect(reader, entry, node, direction)
-        }),
-        Some(_) | None => None,
+    let asked = match site.effect {
+        Effect::Allow => l7::read(reader, &fields, site),
+        Effect::Deny | Effect::Pass => Asked::default(),
     };
     let Some(entry) = fields.get("ports") else {
-        if redirect.is_some() {
+        if asked.rules == Rules::Dns {
             let field = "ports";
             reader.refuse(fields.span, Cause::Missing { field });
+        } else {
+            reader.doubt(fields.span, Doubt::NoPorts);
         }
         return Some(Vec::new());
     };
@@ -48,54 +64,77 @@ pub(super) fn item<'a>(
             let max = MAX_ITEMS;
             reader.refuse(entry.key_span, Cause::TooMany { found, max });
         }
-        if found == 0 && redirect.is_some() {
-            refuse_redirect(reader, node, "rules need a port to hold for");
+        if found == 0 && asked.rules == Rules::Dns {
+            refuse(reader, node, "rules need a port to hold for", "name a port");
+        } else if found == 0 {
+            reader.doubt(entry.key_span, Doubt::NoPorts);
         }
-        let rules = reader.items(node, |reader, node| port(reader, node, redirect.as_ref()))?;
+        let rules = reader.items(node, |reader, node| port(reader, node, &asked))?;
         Some(rules.into_iter().flatten().collect())
     })
 }
 
 /// An item of `ports`, once for each protocol that it stands for.
-fn port<'a>(
-    reader: &mut Reader<'a>,
-    node: &'a Node,
-    redirect: Option<&Redirect>,
-) -> Option<Vec<PortRule>> {
+fn port<'a>(reader: &mut Reader<'a>, node: &'a Node, asked: &Asked) -> Option<Vec<PortRule>> {
     let fields = reader.fields(node, &PORT)?;
     let protocols = protocols(reader, &fields);
-    let ports = range(reader, &fields);
+    let ports = ports(reader, &fields);
     let (protocols, (entry, ports)) = (protocols?, ports?);
-    if let (true, Some(entry)) = (redirect.is_some(), entry) {
-        reader.field(entry, |reader, node| match (*ports.start(), *ports.end()) {
-            (0, _) => refuse_redirect(reader, node, "rules cannot hold for every port"),
-            (first, last) if first != last => {
-                refuse_redirect(reader, node, "rules cannot hold for a range of ports");
-            }
-            _ => {}
+    if let Some(entry) = entry {
+        reader.field(entry, |reader, node| {
+            check_port(reader, node, protocols, &ports, asked.rules);
         });
     }
-    if let ([VRRP | IGMP], Some(entry)) = (protocols, entry)
-        && ports != PortRule::EVERY_PORT
-    {
-        reader.field(entry, |reader, node| {
-            reader.refuse(
-                node.span,
-                Cause::Conflict {
-                    rule: "the protocol has no ports",
-                    instead: "write 0",
-                },
-            );
-        });
+    if asked.rules == Rules::Tcp && protocols != [Protocol::TCP] {
+        let (span, instead) = (fields.span, "write protocol: TCP, or remove the rules");
+        let rule = "application rules other than DNS need TCP";
+        match fields.get("protocol") {
+            Some(entry) => reader.field(entry, |reader, node| {
+                reader.refuse(node.span, Cause::Conflict { rule, instead });
+            }),
+            None => reader.refuse(span, Cause::Conflict { rule, instead }),
+        }
     }
     let location = reader.location(node.span.start);
     let rule = |protocol: &Protocol| PortRule {
         protocol: *protocol,
-        ports: PortMatch::Numbers(ports.clone()),
-        redirect: redirect.cloned().map(Arc::new),
+        ports: ports.clone(),
+        redirect: asked.redirect.clone(),
         location: location.clone(),
     };
     Some(protocols.iter().map(rule).collect())
+}
+
+/// What rules and protocols demand of a port that is named.
+fn check_port(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    protocols: &[Protocol],
+    ports: &PortMatch,
+    rules: Rules,
+) {
+    let PortMatch::Numbers(range) = ports else {
+        return;
+    };
+    let (first, last) = (*range.start(), *range.end());
+    if rules != Rules::None && first == 0 {
+        refuse(
+            reader,
+            node,
+            "rules cannot hold for every port",
+            "name one port",
+        );
+    } else if rules == Rules::Dns && first != last {
+        refuse(
+            reader,
+            node,
+            "rules cannot hold for a range of ports",
+            "name one port",
+        );
+    }
+    if let ([VRRP | IGMP], true) = (protocols, *range != PortRule::EVERY_PORT) {
+        refuse(reader, node, "the protocol has no ports", "write 0");
+    }
 }
 
 fn protocols<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<&'static [Protocol]> {
@@ -128,43 +167,75 @@ fn protocols<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<&'stati
 }
 
 /// The ports of an item and the field that names the first.
-fn range<'a>(
+fn ports<'a>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
-) -> Option<(Option<&'a Entry>, RangeInclusive<u16>)> {
-    let last = match fields.get("endPort") {
-        Some(entry) => Some(reader.field(entry, end_port)?),
-        None => None,
-    };
+) -> Option<(Option<&'a Entry>, PortMatch)> {
     // An empty text is as good as none.
-    let entry = fields.get("port").filter(|entry| !is_empty(entry));
+    let entry = fields
+        .get("port")
+        .filter(|entry| !Reader::is_empty_text(&entry.node));
     let first = match entry {
-        Some(entry) => Some(reader.field(entry, number)?),
-        None => None,
-    };
-    let first = match (first, reader.options.extended_protocols) {
-        (Some(first), _) => first,
-        (None, ExtendedProtocols::Enabled) => 0,
-        (None, ExtendedProtocols::Disabled) => {
+        Some(entry) => reader.field(entry, |reader, node| {
+            let text = reader.text(node)?;
+            first_port(reader, node, text)
+        }),
+        None if reader.options.extended_protocols == ExtendedProtocols::Enabled => {
+            Some(First::Number(0))
+        }
+        None => {
             reader.refuse(fields.span, Cause::Missing { field: "port" });
-            return None;
+            None
         }
     };
-    Some((entry, ports(first, last)))
+    let last = fields.get("endPort");
+    Some((entry, port_match(reader, first, last)?))
+}
+
+/// What `port` says.
+pub(super) enum First {
+    Name(Arc<str>),
+    Number(u16),
 }
 
 /// The ports from `first` to `last`; 0 alone stands for all.
 ///
-/// A last port that is not above the first counts for nothing, as it does upstream.
-pub(super) fn ports(first: u16, last: Option<u16>) -> RangeInclusive<u16> {
-    match last.filter(|last| *last > first) {
-        Some(last) => first..=last,
-        None if first == 0 => PortRule::EVERY_PORT,
-        None => first..=first,
-    }
+/// A last port that is not above the first counts for nothing, as it does upstream, and so does
+/// one beside a name.
+pub(super) fn port_match<'a>(
+    reader: &mut Reader<'a>,
+    first: Option<First>,
+    last: Option<&'a Entry>,
+) -> Option<PortMatch> {
+    let last = match last {
+        Some(entry) => Some((entry, reader.field(entry, end_port)?)),
+        None => None,
+    };
+    let first = match first? {
+        First::Number(first) => first,
+        First::Name(name) => {
+            if let Some((entry, 1..)) = last {
+                let doubt = Doubt::EndPortOfName {
+                    name: name.to_string(),
+                };
+                reader.field(entry, |reader, node| reader.doubt(node.span, doubt));
+            }
+            return Some(PortMatch::Named(name));
+        }
+    };
+    Some(PortMatch::Numbers(match last {
+        Some((_, last)) if last > first => first..=last,
+        Some((entry, last)) if last > 0 && last < first => {
+            let doubt = Doubt::EndPort { first, last };
+            reader.field(entry, |reader, node| reader.doubt(node.span, doubt));
+            first..=first
+        }
+        Some(_) | None if first == 0 => PortRule::EVERY_PORT,
+        Some(_) | None => first..=first,
+    }))
 }
 
-pub(super) fn end_port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
+fn end_port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
     let number = reader.integer(node)?;
     let port = u16::try_from(number).ok();
     if port.is_none() {
@@ -174,29 +245,29 @@ pub(super) fn end_port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u1
     port
 }
 
-fn is_empty(entry: &Entry) -> bool {
-    matches!(&entry.node.value, Value::Scalar(scalar) if scalar.text.is_empty())
+/// A port as text: a number or a name.
+pub(super) fn first_port(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<First> {
+    match parse(text) {
+        Ok(first) => Some(first),
+        Err(cause) => {
+            reader.refuse(node.span, cause);
+            None
+        }
+    }
 }
 
-/// A port as text: a number or a name.
-fn number<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
-    let text = reader.text(node)?;
-    let found = text.to_owned();
-    let cause = if is_name(text) {
-        let what = format!("the named port {text:?}");
-        Cause::NotModelled { what }
-    } else if !text.bytes().all(|b| b.is_ascii_digit()) {
-        Cause::Port { found }
+fn parse(text: &str) -> Result<First, Cause> {
+    let found = || text.to_owned();
+    if is_name(text) {
+        Ok(First::Name(text.to_ascii_lowercase().into()))
+    } else if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        Err(Cause::Port { found: found() })
     } else if text.len() > 1 && text.starts_with('0') {
-        Cause::OctalPort { found }
+        Err(Cause::OctalPort { found: found() })
     } else {
-        match text.parse() {
-            Ok(number) => return Some(number),
-            Err(_) => Cause::PortRange { found },
-        }
-    };
-    reader.refuse(node.span, cause);
-    None
+        let number = text.parse().map(First::Number);
+        number.map_err(|_| Cause::PortRange { found: found() })
+    }
 }
 
 /// Whether a text is a service name: up to 15 letters, digits and single inner dashes, of which
@@ -210,41 +281,7 @@ pub(super) fn is_name(text: &str) -> bool {
         && !text.contains("--")
 }
 
-/// The proxy that `rules` ask for; an empty list asks for none.
-fn redirect<'a>(
-    reader: &mut Reader<'a>,
-    entry: &Entry,
-    node: &'a Node,
-    direction: Direction,
-) -> Option<Redirect> {
-    let fields = reader.fields(node, &RULES)?;
-    let dns = fields.get("dns")?;
-    let rules = reader.field(dns, |reader, node| reader.items(node, fqdn::rules))?;
-    if matches!(&dns.node.value, Value::Sequence(items) if items.is_empty()) {
-        return None;
-    }
-    let conflict = if direction == Direction::Ingress {
-        Some((
-            "DNS rules stand at ingress",
-            "they are about what a pod asks: move them to egress",
-        ))
-    } else if reader.options.l7_proxy == L7Proxy::Disabled {
-        Some((
-            "there is no proxy on this node",
-            "remove the rules, or switch it on",
-        ))
-    } else {
-        None
-    };
-    if let Some((rule, instead)) = conflict {
-        reader.refuse(entry.key_span, Cause::Conflict { rule, instead });
-    }
-    let rules: Vec<_> = rules.into_iter().flatten().collect();
-    Some(Redirect::dns(rules))
-}
-
-fn refuse_redirect(reader: &mut Reader<'_>, node: &Node, rule: &'static str) {
-    let instead = "name one port";
+fn refuse(reader: &mut Reader<'_>, node: &Node, rule: &'static str, instead: &'static str) {
     reader.refuse(node.span, Cause::Conflict { rule, instead });
 }
 
@@ -263,12 +300,12 @@ const PROTOCOLS: [(&str, &[Protocol]); 6] = [
 ];
 
 const PORT_RULE: [Field; 6] = [
-    Field::NotModelled("listener"),
-    Field::NotModelled("originatingTLS"),
+    Field::Known("listener"),
+    Field::Known("originatingTLS"),
     Field::Known("ports"),
     Field::Known("rules"),
-    Field::NotModelled("serverNames"),
-    Field::NotModelled("terminatingTLS"),
+    Field::Known("serverNames"),
+    Field::Known("terminatingTLS"),
 ];
 
 const PORT_DENY_RULE: [Field; 6] = [
@@ -284,12 +321,4 @@ const PORT: [Field; 3] = [
     Field::Known("endPort"),
     Field::Known("port"),
     Field::Known("protocol"),
-];
-
-const RULES: [Field; 5] = [
-    Field::Known("dns"),
-    Field::NotModelled("http"),
-    Field::NotModelled("kafka"),
-    Field::NotModelled("l7"),
-    Field::NotModelled("l7proto"),
 ];

@@ -40,8 +40,6 @@ pub(super) enum EmptyFields {
 pub(super) enum Field {
     /// Read.
     Known(&'static str),
-    /// Valid, but refused until it is enforced.
-    NotModelled(&'static str),
     /// Dropped unseen by the agent's decoder; not a field of the resource.
     Dropped(&'static str),
 }
@@ -219,12 +217,6 @@ impl<'a> Reader<'a> {
             self.within(Step::Field(&entry.key), |reader| match field {
                 Some(Field::Known(_)) if entry.node.is_null() => reader.refuse_null(entry),
                 Some(Field::Known(_)) => kept.push(entry),
-                Some(Field::NotModelled(what)) => reader.refuse(
-                    entry.key_span,
-                    Cause::NotModelled {
-                        what: (*what).to_owned(),
-                    },
-                ),
                 Some(Field::Dropped(_)) if reader.options.level == Level::Agent => {}
                 Some(Field::Dropped(_)) | None => reader.refuse(
                     entry.key_span,
@@ -304,6 +296,22 @@ impl<'a> Reader<'a> {
         found.map(|(_, value)| *value)
     }
 
+    /// Whether a node is the empty text.
+    pub(super) fn is_empty_text(node: &Node) -> bool {
+        matches!(&node.value, Value::Scalar(scalar)
+            if scalar.text.is_empty() && scalar.meaning() == Meaning::Text)
+    }
+
+    /// Whether a node is the empty text, which the agent does not tell from one that is absent.
+    pub(super) fn is_absent_text(&self, node: &Node) -> bool {
+        self.options.level == Level::Agent && Self::is_empty_text(node)
+    }
+
+    /// Whether the schema of the resource counts.
+    pub(super) const fn is_cluster(&self) -> bool {
+        matches!(self.options.level, Level::Cluster)
+    }
+
     pub(super) fn wrong_type<T>(&mut self, node: &Node, expected: &'static str) -> Option<T> {
         let found = node.describe();
         self.refuse(node.span, Cause::WrongType { found, expected });
@@ -333,7 +341,7 @@ impl<'a> Reader<'a> {
 impl Field {
     const fn name(&self) -> &'static str {
         match self {
-            Self::Known(name) | Self::NotModelled(name) | Self::Dropped(name) => name,
+            Self::Known(name) | Self::Dropped(name) => name,
         }
     }
 }

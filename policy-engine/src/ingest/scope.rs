@@ -18,6 +18,7 @@ pub(super) struct Scope {
     pub(super) resource: Arc<ResourceName>,
     namespace: Option<Requirement>,
     any_namespace: Requirement,
+    remote_node: Requirement,
     /// The pods of this cluster, for the entity of that name.
     pub(super) local_cluster: Selector,
     policy_cluster: Option<Requirement>,
@@ -45,6 +46,7 @@ impl Scope {
             resource: Arc::new(resource),
             namespace,
             any_namespace: Requirement::exists(key(NAMESPACE)?),
+            remote_node: Requirement::exists(LabelKey::new(Source::Reserved, "remote-node")?),
             local_cluster: Selector::new([local]),
             policy_cluster,
             tier: options.tier,
@@ -59,6 +61,17 @@ impl Scope {
             parts.labels.push(namespace.clone());
         }
         parts.selector()
+    }
+
+    /// The namespace that a subject asks for and the one it gets, where they differ.
+    pub(super) fn replaced(&self, parts: &Parts) -> Option<(String, String)> {
+        let own = self.resource.namespace.as_deref()?;
+        let key = self.namespace.as_ref()?.key();
+        let asked = parts.labels.iter().find(|label| label.key() == key)?;
+        let [found] = asked.operator().values() else {
+            return None;
+        };
+        (&**found != own).then(|| (found.to_string(), own.to_owned()))
     }
 
     /// A peer of a policy: of its own namespace and cluster unless it names others.
@@ -79,6 +92,11 @@ impl Scope {
             }
         }
         self.confine(scoped)
+    }
+
+    /// Nodes as the peers of a policy: other nodes than its own, of its own cluster.
+    pub(super) fn node_peer(&self, selector: &Selector) -> Selector {
+        self.confine(selector.with(self.remote_node.clone()))
     }
 
     /// The subject of a Kubernetes policy: pods of its own namespace.

@@ -14,7 +14,9 @@ pub(super) enum Keys {
     Cilium,
     /// Kubernetes' own: a node's labels.
     Node,
-    /// Kubernetes' own: a pod's labels.
+    /// Kubernetes' own: the labels of a CIDR group.
+    CidrGroup,
+    /// Kubernetes' own: a pod's labels, or a service's.
     Pod,
     /// Kubernetes' own: the labels of a pod's namespace.
     Namespace,
@@ -97,6 +99,7 @@ fn key(reader: &mut Reader<'_>, span: Span, text: &str, keys: Keys) -> Option<La
     let key = match keys {
         Keys::Cilium => text.parse(),
         Keys::Node => LabelKey::new(Source::Node, text),
+        Keys::CidrGroup => LabelKey::new(Source::CidrGroup, text),
         Keys::Pod => LabelKey::new(Source::K8s, text),
         // The key must be valid before its prefix makes it look so.
         Keys::Namespace => LabelKey::new(Source::K8s, text).and_then(|key| {

@@ -59,14 +59,17 @@ pub enum Doubt {
     #[error("an empty list of peers selects nobody")]
     NoPeers {
         /// The list.
-        list: &'static str,
+        list: String,
     },
     /// A list of ports without items.
     #[error("an empty list of ports matches nothing")]
     NoPorts,
-    /// An item without peers, ports and anything else.
-    #[error("an empty rule allows nothing")]
-    EmptyRule,
+    /// A range whose first port has a name stands for that port alone.
+    #[error("a named port starts no range")]
+    EndPortOfName {
+        /// The name.
+        name: String,
+    },
     /// The echo reply, of number 0, stands for every type.
     #[error("ICMP type 0 stands for every type")]
     EveryIcmpType,
@@ -84,9 +87,18 @@ pub enum Doubt {
         /// The policy's own.
         own: String,
     },
-    /// A rule without default deny and with application rules: those allow everything.
-    #[error("without default deny these rules refuse nothing")]
-    RulesWithoutDefaultDeny,
+    /// A field that nobody has read for years.
+    #[error("the field has no effect")]
+    NoEffect {
+        /// The field.
+        field: &'static str,
+    },
+    /// A reference that names a service in two ways.
+    #[error("a service is named and selected")]
+    TwoServices,
+    /// A selector of CIDR groups without requirements.
+    #[error("an empty selector of CIDR groups stands for everybody")]
+    EveryGroup,
 }
 
 impl Doubt {
@@ -97,11 +109,13 @@ impl Doubt {
             Self::ExceptsEverything { .. } => "W002",
             Self::NoPeers { .. } => "W003",
             Self::NoPorts => "W004",
-            Self::EmptyRule => "W005",
+            Self::EndPortOfName { .. } => "W005",
             Self::EveryIcmpType => "W006",
             Self::NoIcmpType { .. } => "W007",
             Self::Namespace { .. } => "W008",
-            Self::RulesWithoutDefaultDeny => "W009",
+            Self::NoEffect { .. } => "W009",
+            Self::TwoServices => "W010",
+            Self::EveryGroup => "W011",
         }
     }
 
@@ -111,14 +125,15 @@ impl Doubt {
             Self::EndPort { first, last } => format!("{last} is not above {first}"),
             Self::ExceptsEverything { except, cidr } => format!("{except} holds all of {cidr}"),
             Self::NoPeers { list } => format!("`{list}` has no items"),
+            Self::EndPortOfName { name } => format!("{name:?} is one port"),
+            Self::NoEffect { field } => format!("`{field}` is not read"),
             Self::NoIcmpType { number } => format!("found {number}"),
             Self::Namespace { found, own } => {
                 format!("{found:?} is replaced by the policy's own {own:?}")
             }
-            Self::EmptyRule
-            | Self::EveryIcmpType
-            | Self::NoPorts
-            | Self::RulesWithoutDefaultDeny => String::new(),
+            Self::EveryGroup | Self::EveryIcmpType | Self::NoPorts | Self::TwoServices => {
+                String::new()
+            }
         }
     }
 
@@ -131,17 +146,15 @@ impl Doubt {
                 "the rule allows nothing; name peers, or remove the list to mean everybody"
             }
             Self::NoPorts => "the rule allows nothing; name ports, or remove toPorts to mean all",
-            Self::EmptyRule => {
-                "it only switches default deny on; write `[]` in the section's place, or name peers"
-            }
+            Self::EndPortOfName { .. } => "remove endPort, or write the ports by number",
             Self::EveryIcmpType => {
                 "Cilium cannot tell the echo reply from all types; name the types that you mean"
             }
             Self::NoIcmpType { .. } => "a type is 0 to 255",
             Self::Namespace { .. } => "remove the label, or move the policy",
-            Self::RulesWithoutDefaultDeny => {
-                "they only make the proxy log; switch default deny on to enforce them"
-            }
+            Self::NoEffect { .. } => "remove it, and write what it demands into the peers",
+            Self::TwoServices => "only the selector counts; remove k8sService",
+            Self::EveryGroup => "name the labels of a group",
         }
     }
 
