@@ -57,7 +57,8 @@
 //! reported, and an endpoint hides what policies say of its address by the order of [`Origin`]
 //! alone, not by who came first.
 //!
-//! Feature `serde`: labels, label sets and selectors' text as strings, checkpoints, filter files.
+//! Feature `serde`: labels, label sets and selectors as text; checkpoints and filter files; what
+//! [`Layers`] and [`Filter`] answer.
 #![forbid(unsafe_code)]
 
 mod allocator;

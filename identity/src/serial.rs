@@ -1,10 +1,12 @@
-//! Labels and label sets as the texts that people write.
+//! Values as the texts that people write.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::filter::FilterRule;
 use crate::label::Label;
 use crate::label_set::LabelSet;
+use crate::layers::{Claim, ConflictField, EntryFlags, Origin, ResourceId};
 use crate::selector::Selector;
 
 impl Serialize for Label {
@@ -33,23 +35,39 @@ impl<'de> Deserialize<'de> for LabelSet {
     }
 }
 
-impl Serialize for Selector {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+macro_rules! as_text {
+    ($($name:ident)*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
 }
 
-/// Prefixes and their identities, as pairs of a text and a number.
+as_text!(Claim ConflictField EntryFlags FilterRule Origin ResourceId Selector);
+
+/// For what another crate defines, and prints.
+pub(crate) fn text<T: std::fmt::Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// Prefixes and what goes with them, as pairs that start with a text.
 pub(crate) mod prefixes {
     use palisade_abi::{Identity, Prefix};
     use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(
-        pairs: &[(Prefix, Identity)],
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        pairs: &[(Prefix, T)],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let texts = pairs.iter().map(|(prefix, id)| (prefix.to_string(), *id));
+        let texts = pairs
+            .iter()
+            .map(|(prefix, with)| (prefix.to_string(), with));
         serializer.collect_seq(texts)
     }
 

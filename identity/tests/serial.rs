@@ -1,8 +1,11 @@
-//! Checkpoints as JSON.
+//! Values as JSON.
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use palisade_identity::{
-    Allocated, Allocator, Checkpoint, Contents, Filter, FilterFile, LabelSet, Range,
+    Allocated, Allocator, Change, Checkpoint, Claim, Contents, Filter, FilterFile, LabelSet,
+    Layers, LocalIdentities, Origin, Range,
 };
+use serde_json::{Value, json};
 
 #[test]
 fn a_checkpoint_survives_json_and_reads_well() {
@@ -58,4 +61,74 @@ fn a_filter_file_is_read_whole_or_not_at_all() {
     ] {
         assert!(read(bad).is_err(), "{bad}");
     }
+}
+
+fn value(of: impl serde::Serialize) -> Value {
+    serde_json::to_value(of).unwrap()
+}
+
+#[test]
+fn steps_and_explanations_are_vocabulary() {
+    let prefix = "10.0.0.0/8".parse().unwrap();
+    let claim =
+        |node: &str| Claim::labels(LabelSet::of_prefix(prefix)).with_tunnel(node.parse().unwrap());
+    let change = |resource: &str, node| {
+        Change::new(
+            prefix,
+            Origin::Generated,
+            resource.parse().unwrap(),
+            claim(node),
+        )
+    };
+    let (mut layers, mut identities) = (Layers::default(), LocalIdentities::default());
+    let changes = [
+        change("node//a", "192.0.2.1"),
+        change("node//b", "192.0.2.2"),
+    ];
+    let update = layers.apply(changes, &mut identities).unwrap();
+    let entry =
+        json!({"identity": 16_777_217, "tunnel": "192.0.2.1", "key": null, "flags": "none"});
+    let conflict = json!({
+        "prefix": "10.0.0.0/8",
+        "field": "tunnel",
+        "kept": ["generated", "node//a"],
+        "dropped": ["generated", "node//b"],
+    });
+    let labels = json!(["cidr:10.0.0.0/8", "reserved:world-ipv4"]);
+    assert_eq!(
+        value(&update),
+        json!({
+            "steps": [
+                {"step": "set-identity", "identity": 16_777_217, "labels": labels, "allocation": "new"},
+                {"step": "set-entry", "prefix": "10.0.0.0/8", "entry": entry},
+            ],
+            "conflicts": [conflict],
+            "resolved": 1,
+        })
+    );
+    let why = value(layers.explain(prefix));
+    assert_eq!((&why["entry"], &why["labels"]), (&entry, &labels));
+    assert_eq!(why["around"], json!([]));
+    assert_eq!(
+        why["layers"][1],
+        json!({
+            "origin": "generated",
+            "resource": "node//b",
+            "claim": "labels cidr:10.0.0.0/8,reserved:world-ipv4, tunnel 192.0.2.2",
+        })
+    );
+}
+
+#[test]
+fn a_filter_s_decision_names_its_rules() {
+    let filter = Filter::default();
+    let decision = filter.explain(&"k8s:app.kubernetes.io/name=web".parse().unwrap());
+    assert_eq!(
+        value(decision),
+        json!({
+            "ignored": null,
+            "included": {"rule": "app\\.kubernetes\\.io", "length": 17},
+            "fate": "identity",
+        })
+    );
 }

@@ -68,6 +68,8 @@ pub struct Allocated {
 
 /// Whether an allocation gave out a number.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Allocation {
     /// The labels had a number; it has one more reference.
     Existing,

@@ -4,6 +4,8 @@ use super::FilterRule;
 
 /// What becomes of a label.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 pub enum Fate {
     /// It is part of the identity.
     Identity,
@@ -13,6 +15,7 @@ pub enum Fate {
 
 /// A rule that matches a label.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FilterMatch<'a> {
     /// The rule.
     pub rule: &'a FilterRule,
@@ -24,6 +27,7 @@ pub struct FilterMatch<'a> {
 ///
 /// Its text is the sentence after the label: `informs only: no rule includes it`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Decision<'a> {
     ignored: Option<FilterMatch<'a>>,
     included: Option<FilterMatch<'a>>,

@@ -79,6 +79,7 @@ pub enum FilterError {
 
 /// A label set in its two parts.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Split {
     /// What the identity is made of.
     pub identity: LabelSet,

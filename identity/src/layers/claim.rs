@@ -42,6 +42,7 @@ pub(super) enum Who {
 
 /// The key that traffic to a prefix is encrypted with: an SPI of IPsec, or WireGuard.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct EncryptionKey(u8);
 
 /// How traffic to a prefix is sent.

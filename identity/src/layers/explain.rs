@@ -10,8 +10,10 @@ use crate::label_set::LabelSet;
 ///
 /// Its text is for people: the entry, then one line for each layer.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Explanation {
     /// The prefix.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::text"))]
     pub prefix: Prefix,
     /// What it amounts to.
     pub entry: Entry,
@@ -21,6 +23,10 @@ pub struct Explanation {
     pub layers: Vec<Layer>,
     /// The labels of the prefixes around it, the longest first. They count only where the identity
     /// is made of all labels, not where it came with a number or with exact labels.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "crate::serial::prefixes::serialize")
+    )]
     pub around: Vec<(Prefix, LabelSet)>,
     /// What the layers disagree on.
     pub conflicts: Vec<Conflict>,
@@ -28,6 +34,7 @@ pub struct Explanation {
 
 /// What one resource says of a prefix.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Layer {
     /// Who says it.
     pub origin: Origin,

@@ -38,8 +38,10 @@ pub(super) enum Decided {
 
 /// Two resources that say different things of one prefix. The first was believed.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Conflict {
     /// The prefix.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::text"))]
     pub prefix: Prefix,
     /// What they disagree on.
     pub field: ConflictField,

@@ -71,6 +71,7 @@ pub struct LayerSettings {
 
 /// What a prefix amounts to.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Entry {
     /// Whose addresses they are.
     pub identity: Identity,

@@ -8,6 +8,7 @@ use crate::label_set::LabelSet;
 
 /// What a change of the layers does, in an order in which it can be carried out.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[must_use = "the world has to be told"]
 pub struct Update {
     /// Identities that came, entries that came or changed, entries that went, identities that went.
@@ -20,6 +21,8 @@ pub struct Update {
 
 /// One step of an [`Update`]. Who carries steps out must know every kind.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(tag = "step", rename_all = "kebab-case"))]
 pub enum Step {
     /// An identity has come, or the host's has got other labels.
     SetIdentity {
@@ -33,6 +36,7 @@ pub enum Step {
     /// A prefix has an entry, or another one.
     SetEntry {
         /// The prefix.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::text"))]
         prefix: Prefix,
         /// Its entry from now on.
         entry: Entry,
@@ -40,6 +44,7 @@ pub enum Step {
     /// A prefix has no entry any more.
     RemoveEntry {
         /// The prefix.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serial::text"))]
         prefix: Prefix,
     },
     /// No prefix has the identity any more, and its number is free. Who cannot have it used again
