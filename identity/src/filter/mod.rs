@@ -166,9 +166,11 @@ impl Filter {
 
     /// The labels that make the identity, and the others.
     pub fn split(&self, labels: &LabelSet) -> Split {
+        let (identity, informational): (Vec<Label>, Vec<Label>) =
+            labels.iter().cloned().partition(|label| self.keeps(label));
         Split {
-            identity: labels.filtered(|label| self.keeps(label)),
-            informational: labels.filtered(|label| !self.keeps(label)),
+            identity: identity.into_iter().collect(),
+            informational: informational.into_iter().collect(),
         }
     }
 

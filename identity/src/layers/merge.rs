@@ -1,5 +1,8 @@
 //! Labels of a prefix from those of its claims and of the prefixes around it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use palisade_abi::Prefix;
 
 use super::LayerSettings;
@@ -49,17 +52,19 @@ pub(super) fn resolve<'a>(
     around: impl Iterator<Item = &'a LabelSet>,
     settings: LayerSettings,
 ) -> LabelSet {
-    let mut labels: Vec<Label> = own.iter().cloned().collect();
+    // By key, for there may be as many labels as somebody writes CIDR groups.
+    let mut labels: BTreeMap<&str, &Label> = own.iter().map(|one| (one.key(), one)).collect();
     let mut has_cidr = own.has_source(Source::Cidr);
     for label in around.flatten() {
         let is_cidr = label.source() == Source::Cidr;
-        let second = is_cidr && has_cidr;
-        if !second && labels.iter().all(|one| one.key() != label.key()) {
+        if !(is_cidr && has_cidr)
+            && let Entry::Vacant(place) = labels.entry(label.key())
+        {
             has_cidr |= is_cidr;
-            labels.push(label.clone());
+            place.insert(label);
         }
     }
-    let labels: LabelSet = labels.into_iter().collect();
+    let labels: LabelSet = labels.into_values().cloned().collect();
     let is_node = has_reserved(&labels, "host") || has_reserved(&labels, "remote-node");
     let keep_own = is_node && settings.node_labels == NodeOwnLabels::Kept;
     let labels = labels.filtered(|label| keep_own || label.source() != Source::Node);
