@@ -160,7 +160,7 @@ mod tests {
         let error = hold(&["k8s:app=web"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "k8s:app=web need an identity of the cluster's"
+            "labels `k8s:app=web` ask for an identity of the whole cluster's"
         );
         assert_eq!(local.release(Identity::HOST), Release::StillUsed);
         assert_eq!(local.release(Identity::new(0x0200_0001)), Release::Released);

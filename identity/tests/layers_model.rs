@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use palisade_identity::{
     Change, CidrMatch, Claim, Entry, EntryFlags, Families, Identity, Known, Label, LabelSet,
-    LayerSettings, Layers, LocalIdentities, NodeIdentities, NodeOwnLabels, Origin, Prefix,
-    ResourceId, Source, Step,
+    LayerSettings, Layers, LocalIdentities, NodeOwnLabels, Origin, Prefix, ResourceId, Source,
+    Step,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -89,16 +89,6 @@ fn settings() -> impl Strategy<Value = LayerSettings> {
             NodeOwnLabels::Dropped
         },
         families,
-    })
-}
-
-fn known(settings: LayerSettings) -> Known {
-    let apart = settings.cidr_match == CidrMatch::OutsideAndNodes
-        || settings.node_labels == NodeOwnLabels::Kept;
-    Known::default().with_nodes(if apart {
-        NodeIdentities::Apart
-    } else {
-        NodeIdentities::Shared
     })
 }
 
@@ -263,7 +253,7 @@ proptest! {
     fn the_layers_are_what_a_recompute_from_everything_says(
         settings in settings(), batches in vec(vec(drawn(), 1..5), 1..12),
     ) {
-        let known = known(settings);
+        let known = Known::default().with_nodes(settings.node_identities());
         let mut identities = LocalIdentities::new(known.clone());
         let mut layers = Layers::new(settings);
         let (mut world, mut mirror) = (World::new(), Mirror::default());

@@ -16,7 +16,7 @@ pub enum AllocateError {
         labels: LabelSet,
     },
     /// The labels ask for a number of the whole cluster's, which no node gives out alone.
-    #[error("{labels} need an identity of the cluster's")]
+    #[error("labels `{labels}` ask for an identity of the whole cluster's")]
     Global {
         /// The labels that got none.
         labels: LabelSet,

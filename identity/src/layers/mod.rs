@@ -22,6 +22,7 @@ pub use self::merge::{CidrMatch, Families, NodeOwnLabels};
 pub use self::origin::{Origin, ResourceId, ResourceIdError, ResourceKind};
 pub use self::step::{Step, Update};
 use crate::ipcache::Ipcache;
+use crate::known::NodeIdentities;
 use crate::label_set::LabelSet;
 
 /// What is known of prefixes: for each, what every resource says of it, and what that amounts to.
@@ -60,8 +61,7 @@ pub struct Layers {
 /// How labels become those of a prefix.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct LayerSettings {
-    /// Whether nodes can be selected by address. If so, or if node labels are kept, nodes are to be
-    /// told apart ([`NodeIdentities::Apart`](crate::NodeIdentities::Apart)).
+    /// Whether nodes can be selected by address.
     pub cidr_match: CidrMatch,
     /// What becomes of a node's own labels.
     pub node_labels: NodeOwnLabels,
@@ -96,6 +96,17 @@ struct Settled {
     entry: Entry,
     /// The labels that the identity was held for; `None` if somebody else gave it out.
     labels: Option<LabelSet>,
+}
+
+impl LayerSettings {
+    /// Whether nodes need identities of their own, for [`Known::with_nodes`](crate::Known): where
+    /// policies select them by address or by their labels.
+    pub fn node_identities(self) -> NodeIdentities {
+        match (self.cidr_match, self.node_labels) {
+            (CidrMatch::Outside, NodeOwnLabels::Dropped) => NodeIdentities::Shared,
+            (CidrMatch::OutsideAndNodes, _) | (_, NodeOwnLabels::Kept) => NodeIdentities::Apart,
+        }
+    }
 }
 
 impl Layers {
