@@ -7,11 +7,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::query::LinkTypeInfo;
-use libbpf_rs::{Link, TC_EGRESS, TC_INGRESS, TcAttachPoint, TcHook, TcHookBuilder};
+use libbpf_rs::{Link, TC_EGRESS, TC_INGRESS, TcAttachPoint};
 use thiserror::Error as ThisError;
 
+use crate::clsact::{self, Maker};
 use crate::load::Programs;
-use crate::sys;
+use crate::{Program, sys};
 
 /// Why a device could not be given its programs, or be freed of them.
 #[derive(Debug, ThisError)]
@@ -33,6 +34,15 @@ pub enum Error {
     Update {
         /// The pin.
         path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The qdisc that programs hung on could not be removed.
+    #[error("the empty clsact of device {ifindex} could not be removed")]
+    Qdisc {
+        /// The device.
+        ifindex: u32,
         /// What the kernel said.
         #[source]
         source: io::Error,
@@ -78,6 +88,13 @@ impl Side {
         }
     }
 
+    const fn name(self) -> &'static str {
+        match self {
+            Self::From => "from_container",
+            Self::To => "to_container",
+        }
+    }
+
     const fn tcx(self) -> libbpf_sys::bpf_attach_type {
         match self {
             Self::From => libbpf_sys::BPF_TCX_INGRESS,
@@ -92,7 +109,7 @@ impl Side {
         }
     }
 
-    const fn program(self, programs: &Programs) -> &crate::Program {
+    const fn program(self, programs: &Programs) -> &Program {
         match self {
             Self::From => &programs.from_container,
             Self::To => &programs.to_container,
@@ -102,7 +119,8 @@ impl Side {
 
 /// The folder of pinned links: `<ifindex>-from` and `<ifindex>-to` of each device.
 ///
-/// A filter of clsact has no link; a symbolic link to nowhere takes the place of its pin.
+/// A filter of clsact has no link; a symbolic link to nowhere takes the place of its pin, and says
+/// who made the qdisc.
 #[derive(Debug)]
 pub(crate) struct Links {
     folder: PathBuf,
@@ -112,7 +130,7 @@ pub(crate) struct Links {
 /// What holds a program on a device.
 enum Held {
     Link(Link),
-    Filter,
+    Filter(Maker),
 }
 
 impl Links {
@@ -140,13 +158,18 @@ impl Links {
     /// Takes both programs off a device; whether there was one.
     pub(crate) fn detach(&self, ifindex: u32) -> Result<bool, Error> {
         let mut found = false;
+        let mut made = false;
         for side in Side::BOTH {
             let path = self.path(ifindex, side);
             if let Some(held) = held(&path)? {
                 release(&held, ifindex, side);
                 remove(&path)?;
                 found = true;
+                made |= matches!(held, Held::Filter(Maker::Us));
             }
+        }
+        if made {
+            clsact::remove_if_empty(ifindex).map_err(|source| Error::Qdisc { ifindex, source })?;
         }
         Ok(found)
     }
@@ -160,8 +183,10 @@ impl Links {
                     Some(Held::Link(link)) if device(&link) == Some(ifindex) => {
                         update(&link, side.program(programs).as_fd(), &path)?;
                     }
-                    Some(Held::Filter) if attach_filter(side, programs, ifindex).is_ok() => {}
-                    Some(Held::Filter | Held::Link(_)) => remove(&path)?,
+                    Some(Held::Filter(_)) if is_filter(side, programs, ifindex) => {
+                        attach_filter(side, programs, ifindex)?;
+                    }
+                    Some(Held::Filter(_) | Held::Link(_)) => remove(&path)?,
                     None => {}
                 }
             }
@@ -170,14 +195,14 @@ impl Links {
     }
 
     /// Devices that have both programs.
-    pub(crate) fn attached(&self) -> Result<Vec<u32>, Error> {
+    pub(crate) fn attached(&self, programs: &Programs) -> Result<Vec<u32>, Error> {
         let mut attached = self.pinned()?;
         attached.retain(|ifindex| {
             Side::BOTH
                 .iter()
                 .all(|side| match held(&self.path(*ifindex, *side)) {
                     Ok(Some(Held::Link(link))) => device(&link) == Some(*ifindex),
-                    Ok(Some(Held::Filter)) => true,
+                    Ok(Some(Held::Filter(_))) => is_filter(*side, programs, *ifindex),
                     Ok(None) | Err(_) => false,
                 })
         });
@@ -208,21 +233,18 @@ impl Links {
             Some(Held::Link(link)) if device(&link) == Some(ifindex) => {
                 return update(&link, program.as_fd(), &path);
             }
-            Some(Held::Filter) => return attach_filter(side, programs, ifindex),
+            Some(Held::Filter(_)) => return attach_filter(side, programs, ifindex),
             Some(Held::Link(_)) => remove(&path)?,
             None => {}
         }
         if self.hook == Hook::Clsact {
-            attach_filter(side, programs, ifindex)?;
-            return symlink("clsact", &path).map_err(|source| Error::Pin { path, source });
+            let maker = clsact::prepare(ifindex).map_err(refused(program, ifindex))?;
+            // First, so that no filter is ever without its marker.
+            symlink(maker.text(), &path).map_err(|source| Error::Pin { path, source })?;
+            return attach_filter(side, programs, ifindex);
         }
-        let link = sys::link_create(program.as_fd(), ifindex, side.tcx()).map_err(|source| {
-            Error::Attach {
-                program: program.name(),
-                ifindex,
-                source,
-            }
-        })?;
+        let link = sys::link_create(program.as_fd(), ifindex, side.tcx())
+            .map_err(refused(program, ifindex))?;
         sys::pin(link.as_fd(), &path).map_err(|source| Error::Pin { path, source })
     }
 
@@ -233,7 +255,12 @@ impl Links {
 
 fn held(path: &Path) -> Result<Option<Held>, Error> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_symlink() => Ok(Some(Held::Filter)),
+        Ok(metadata) if metadata.is_symlink() => {
+            let text = fs::read_link(path).unwrap_or_default();
+            Ok(Some(Held::Filter(Maker::from_text(
+                &text.to_string_lossy(),
+            ))))
+        }
         Ok(_) => {
             let link = Link::open(path).map_err(|error| Error::Pin {
                 path: path.into(),
@@ -247,6 +274,10 @@ fn held(path: &Path) -> Result<Option<Held>, Error> {
             source,
         }),
     }
+}
+
+fn is_filter(side: Side, programs: &Programs, ifindex: u32) -> bool {
+    clsact::is_attached(side.program(programs), ifindex, side.clsact())
 }
 
 /// The device of a link; a link outlives its device with none.
@@ -267,47 +298,23 @@ fn update(link: &Link, program: BorrowedFd<'_>, path: &Path) -> Result<(), Error
 /// Takes a program off its device; where the device is gone there is nothing left to do.
 fn release(held: &Held, ifindex: u32, side: Side) {
     match held {
-        Held::Link(link) => {
-            drop(link.detach());
-        }
-        Held::Filter => {
-            // A filter is found by its place; the program's descriptor does not count.
-            let any = io::stderr();
-            if let Some(mut hook) = filter(any.as_fd(), ifindex, side) {
-                drop(hook.detach());
-            }
-        }
+        Held::Link(link) => drop(link.detach()),
+        Held::Filter(_) => clsact::detach(side.name(), ifindex, side.clsact()),
     }
 }
 
 fn attach_filter(side: Side, programs: &Programs, ifindex: u32) -> Result<(), Error> {
     let program = side.program(programs);
-    let failed = |source| Error::Attach {
-        program: program.name(),
-        ifindex,
-        source,
-    };
-    let mut hook = filter(program.as_fd(), ifindex, side)
-        .ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-    // The qdisc may be there already, from the other side or from someone else; libbpf would say so
-    // on standard error.
-    let print = libbpf_rs::set_print(None);
-    drop(hook.create());
-    libbpf_rs::set_print(print);
-    match hook.attach() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(failed(io::Error::other(error.to_string()))),
-    }
+    clsact::attach(program, ifindex, side.clsact()).map_err(refused(program, ifindex))
 }
 
-fn filter(program: BorrowedFd<'_>, ifindex: u32, side: Side) -> Option<TcHook> {
-    let mut builder = TcHookBuilder::new(program);
-    builder
-        .ifindex(i32::try_from(ifindex).ok()?)
-        .replace(true)
-        .handle(1)
-        .priority(1);
-    Some(builder.hook(side.clsact()))
+fn refused(program: &Program, ifindex: u32) -> impl FnOnce(io::Error) -> Error {
+    let program = program.name();
+    move |source| Error::Attach {
+        program,
+        ifindex,
+        source,
+    }
 }
 
 fn remove(path: &Path) -> Result<(), Error> {

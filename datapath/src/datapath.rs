@@ -220,7 +220,7 @@ impl Datapath {
     /// Takes both programs off a device; whether it had one.
     ///
     /// # Errors
-    /// [`attach::Error::Pin`].
+    /// [`attach::Error::Pin`] or [`attach::Error::Qdisc`].
     pub fn detach(&mut self, ifindex: u32) -> Result<bool, attach::Error> {
         self.links.detach(ifindex)
     }
@@ -230,7 +230,7 @@ impl Datapath {
     /// # Errors
     /// [`attach::Error::Pin`].
     pub fn attached(&self) -> Result<Vec<u32>, attach::Error> {
-        self.links.attached()
+        self.links.attached(&self.programs)
     }
 }
 

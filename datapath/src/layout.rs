@@ -61,7 +61,13 @@ same_layout!(
         pad,
     }
 );
-same_layout!(DatapathState = datapath_state { generation, layout });
+same_layout!(
+    DatapathState = datapath_state {
+        generation,
+        layout,
+        pages
+    }
+);
 same_layout!(
     EndpointRecord = endpoint_record {
         ifindex,

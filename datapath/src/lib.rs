@@ -46,6 +46,7 @@
 #![deny(unsafe_code)]
 
 pub mod attach;
+mod clsact;
 mod conntrack;
 mod datapath;
 mod events;

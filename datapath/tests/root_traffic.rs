@@ -11,16 +11,18 @@ mod rig;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use libbpf_rs::{TC_EGRESS, TcHookBuilder};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
     sockopt,
 };
 use palisade_abi::{Direction, DropReason, Mark, MarkKind, Protocol, Verdict};
 use palisade_datapath::netlink::Netlink;
-use palisade_datapath::{Datapath, Error, Hook, Origin, route};
+use palisade_datapath::{Datapath, Error, Hook, Origin, Program, route};
 use palisade_testkit::{Namespace, echo};
 
 use crate::rig::node::Node;
@@ -268,13 +270,13 @@ fn a_restart_keeps_tables_connections_and_devices() {
     let _servers = servers(&node.db.namespace, Family::V4.db());
     let mut client = tcp_echo(&node.web.namespace, server).unwrap();
     let before = node.datapath.dump().unwrap();
-    let devices = node.datapath.attached().unwrap();
+    let devices = node.attached();
     assert_eq!(devices, [node.web.ifindex, node.db.ifindex]);
 
     node.restart();
     assert_eq!(node.datapath.origin(), Origin::Adopted);
     assert_eq!(node.datapath.dump().unwrap(), before);
-    assert_eq!(node.datapath.attached().unwrap(), devices);
+    assert_eq!(node.attached(), devices);
     exchange(&mut client).unwrap();
     let connections = node.datapath.connections().unwrap();
     let ours = connections
@@ -321,7 +323,7 @@ fn a_device_that_is_gone_leaves_no_pin_behind() {
     node.host
         .run(|| assert!(Netlink::open().unwrap().delete_device(ifindex).unwrap()))
         .unwrap();
-    assert_eq!(node.datapath.attached().unwrap(), [node.web.ifindex]);
+    assert_eq!(node.attached(), [node.web.ifindex]);
     node.restart();
     assert!(
         !node
@@ -330,8 +332,107 @@ fn a_device_that_is_gone_leaves_no_pin_behind() {
             .join(format!("links/{ifindex}-from"))
             .exists()
     );
-    assert!(node.datapath.detach(node.web.ifindex).unwrap());
-    assert!(!node.datapath.detach(node.web.ifindex).unwrap());
+    let web = node.web.ifindex;
+    assert!(node.detach(web));
+    assert!(!node.detach(web));
+}
+
+/// What `tc` lists of a device.
+fn tc(namespace: &Namespace, what: &str) -> String {
+    let words: Vec<&str> = what.split(' ').collect();
+    let output = namespace.run(|| Command::new("tc").args(words).output());
+    let output = output.unwrap().unwrap();
+    assert!(output.status.success(), "tc {what}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn filters(node: &Node, device: &str) -> Vec<String> {
+    let directions = ["ingress", "egress"].into_iter();
+    let lists = directions.map(|way| tc(&node.host, &format!("filter show dev {device} {way}")));
+    let ours = |line: &&str| line.contains("_container");
+    lists
+        .flat_map(|list| {
+            list.lines()
+                .filter(ours)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// What somebody else does: a program on the egress side of a device.
+fn add_filter(namespace: &Namespace, program: &Program, ifindex: u32, place: u32) {
+    let add = || {
+        let ifindex = i32::try_from(ifindex).unwrap();
+        let mut builder = TcHookBuilder::new(program.as_fd());
+        builder.ifindex(ifindex).handle(place).priority(place);
+        builder.hook(TC_EGRESS).attach().map(drop)
+    };
+    namespace.run(add).unwrap().unwrap();
+}
+
+fn has_clsact(node: &Node, device: &str) -> bool {
+    tc(&node.host, &format!("qdisc show dev {device}")).contains("clsact")
+}
+
+#[test]
+fn a_restart_replaces_filters_where_they_stand() {
+    let mut node = Node::new(Hook::Clsact, true);
+    node.rules(&rules(allow(1), allow(2)));
+    let server = at(Family::V4.db(), 80);
+    let _servers = servers(&node.db.namespace, Family::V4.db());
+    let mut client = tcp_echo(&node.web.namespace, server).unwrap();
+    let before = filters(&node, "web");
+    assert_eq!(before.len(), 2, "{before:?}");
+
+    node.restart();
+    let after = filters(&node, "web");
+    assert_eq!(after.len(), 2, "{after:?}");
+    assert_ne!(before, after, "the programs are new ones");
+    let devices = [node.web.ifindex, node.db.ifindex];
+    assert_eq!(node.attached(), devices);
+    exchange(&mut client).unwrap();
+}
+
+#[test]
+fn a_qdisc_goes_with_its_last_filter_if_it_was_made_for_it() {
+    let mut node = Node::new(Hook::Clsact, true);
+    let (web, db) = (node.web.ifindex, node.db.ifindex);
+    assert!(has_clsact(&node, "web"));
+    assert!(node.detach(web));
+    assert!(!has_clsact(&node, "web"));
+    assert_eq!(node.attached(), [db]);
+
+    let program = &node.datapath.programs().to_container;
+    add_filter(&node.host, program, db, 7);
+    assert!(node.detach(db));
+    assert_eq!(filters(&node, "db").len(), 1, "somebody else's");
+
+    tc(&node.host, "qdisc add dev web clsact");
+    let Node { host, datapath, .. } = &mut node;
+    host.run(|| datapath.attach(web)).unwrap().unwrap();
+    assert!(node.detach(web));
+    assert!(has_clsact(&node, "web"), "it was there before");
+}
+
+#[test]
+fn a_filter_of_somebody_else_is_not_replaced() {
+    let mut node = Node::new(Hook::Clsact, true);
+    let web = node.web.ifindex;
+    assert!(node.detach(web));
+    let Node { host, datapath, .. } = &mut node;
+    tc(host, "qdisc add dev web clsact");
+    // The other program at the place of this one.
+    add_filter(host, &datapath.programs().from_container, web, 1);
+    let refused = host.run(|| datapath.attach(web)).unwrap().unwrap_err();
+    let text = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(text.contains("is program from_container"), "{text}");
+    let left = filters(&node, "web");
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(
+        left.iter().all(|filter| filter.contains("from_container")),
+        "{left:?}"
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod setup;
 mod steps;
 mod test;
 mod tidy;
+mod vm;
 
 use std::env;
 use std::process::ExitCode;
@@ -27,9 +28,12 @@ const HELP: &str = "\
   cargo xtask test --pure       every test that needs no root
 
 TASKS
-  setup [--ci]                  installs what this machine lacks (--ci: both ends of the clangs)
+  setup [--ci | --vm]           installs what this machine lacks (--ci: both ends of the clangs;
+                                --vm: what `vm` needs as well)
   demo [--json PATH] [...]      builds and runs the demo
   test [--pure]                 unit, property, conformance, packet and namespace tests, examples
+  vm [-p CRATE] [FILTER]        the root tests on an old kernel (Debian's 6.1), under an emulator
+     [--kernel PACKAGE]         or on the kernel of a package
   ci                            all that is asked of a change before it lands
   bench [FILTER]                benchmarks beside the recorded figures
   fuzz --smoke [--seconds N]    every fuzz target for a short while
@@ -59,6 +63,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         }
         ["setup"] => setup::run(setup::For::Work),
         ["setup", "--ci"] => setup::run(setup::For::Ci),
+        ["setup", "--vm"] => setup::run(setup::For::Vm),
         ["demo", rest @ ..] => demo::run(rest),
         ["test"] => test::run(),
         ["test", "--pure"] => test::run_pure(),
@@ -66,6 +71,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["tidy"] => tidy::run(),
+        ["vm", rest @ ..] => vm::run(rest),
         _ => Err(Failure::Usage {
             words: words.join(" "),
             help: HELP,

@@ -4,9 +4,12 @@
 
 #include <linux/types.h>
 
+#include "policy.h"
+
 /* The value of map state_v1. */
 struct datapath_state {
 	__u32 generation; /* bumped after the last write of a change */
 	__u32 layout; /* LAYOUT_VERSION of the loader that made the maps */
+	__u32 pages[IDENTITY_PAGES / 32]; /* the loader's note of which identity pages may stand */
 };
-_Static_assert(sizeof(struct datapath_state) == 8, "struct datapath_state");
+_Static_assert(sizeof(struct datapath_state) == 136, "struct datapath_state");

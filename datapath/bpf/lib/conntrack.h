@@ -77,7 +77,8 @@ static __always_inline int ct_same_source(const struct run *run, const struct ct
 /* The live entry of the packet's flow; a SYN ends the life of a closing one. */
 static __always_inline struct ct_entry *ct_lookup(const struct run *run)
 {
-	struct ct_entry *entry = bpf_map_lookup_elem(&conntrack_v1, &run->key);
+	struct ct_key key = run->key;
+	struct ct_entry *entry = bpf_map_lookup_elem(&conntrack_v1, &key);
 
 	if (!entry || (__s32)(entry->expires - run->now) <= 0)
 		return NULL;

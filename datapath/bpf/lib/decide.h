@@ -178,6 +178,7 @@ __noinline int decide(struct run *run, const struct ct_entry *old)
 	const struct address *from, *to;
 	struct decision decision = {};
 	struct ct_entry *entry = &decision.entry;
+	struct ct_key key;
 	int reason, high;
 
 	if (!run)
@@ -205,7 +206,8 @@ __noinline int decide(struct run *run, const struct ct_entry *old)
 	if (!run->related)
 		ct_account(entry, run);
 	/* A whole new entry: a reader never meets one half of the old decision and one of the new. */
-	if (bpf_map_update_elem(&conntrack_v1, &run->key, entry, BPF_ANY))
+	key = run->key;
+	if (bpf_map_update_elem(&conntrack_v1, &key, entry, BPF_ANY))
 		return DROP_CT_FULL;
 	if (decision.taken & NEED_EGRESS && source)
 		tell(run, DIRECTION_EGRESS, source->id, entry->egress, old ? &old->egress : NULL);

@@ -5,9 +5,12 @@
 #include "maps.h"
 #include "packet.h"
 
+/* Keys of maps are copied to the stack: before 6.10 no argument of a global function may be one. */
 static __always_inline struct endpoint_record *endpoint_of(const struct address *address)
 {
-	return bpf_map_lookup_elem(&endpoints_v1, address);
+	struct address key = *address;
+
+	return bpf_map_lookup_elem(&endpoints_v1, &key);
 }
 
 /* The identity of an address that is no endpoint's: exact, by prefix, or the world of its family. */
@@ -18,10 +21,10 @@ __noinline __u32 ipcache_identity(const struct address *address)
 
 	if (!address)
 		return 0;
-	entry = bpf_map_lookup_elem(&ipcache_v1, address);
+	prefix.address = *address;
+	entry = bpf_map_lookup_elem(&ipcache_v1, &prefix.address);
 	if (entry)
 		return entry->identity;
-	prefix.address = *address;
 	entry = bpf_map_lookup_elem(&ipcache_cidr_v1, &prefix);
 	if (entry && !(is_ipv4(address) && entry->flags & IPCACHE_IPV6))
 		return entry->identity;

@@ -25,6 +25,7 @@ pub use self::error::Error;
 pub use self::hash::Hash;
 pub use self::name::Map;
 pub use self::pages::IdentityPages;
+use self::pages::Slots;
 pub use self::words::{PortClasses, State, Words};
 use crate::sys::{self, Shape};
 
@@ -80,6 +81,11 @@ impl Maps {
     /// # Errors
     /// [`Error::Name`], [`Error::Shape`], [`Error::Create`] or [`Error::Mapping`].
     pub fn create_with(sizes: TableSizes, own: BTreeMap<Map, OwnedFd>) -> Result<Self, Error> {
+        let slots = if own.contains_key(&Map::IdentityPages) {
+            Slots::Any
+        } else {
+            Slots::Empty
+        };
         let mut fds = own;
         for (map, fd) in &fds {
             check(*map, fd.as_fd(), &sizes, Strictness::Sizes)?;
@@ -89,7 +95,7 @@ impl Maps {
                 fds.insert(*map, create(*map, &sizes)?);
             }
         }
-        let maps = Self::assemble(fds, sizes)?;
+        let maps = Self::assemble(fds, sizes, slots)?;
         if maps.state.get().generation == 0 {
             maps.state.bump_generation();
         }
@@ -108,7 +114,7 @@ impl Maps {
             check(*map, fd.as_fd(), &sizes, Strictness::Exact)?;
             fds.insert(*map, fd);
         }
-        Self::assemble(fds, sizes)
+        Self::assemble(fds, sizes, Slots::Noted)
     }
 
     /// Pins every map under its name in a folder of a BPF file system.
@@ -149,19 +155,24 @@ impl Maps {
         }
     }
 
-    fn assemble(mut fds: BTreeMap<Map, OwnedFd>, sizes: TableSizes) -> Result<Self, Error> {
+    fn assemble(
+        mut fds: BTreeMap<Map, OwnedFd>,
+        sizes: TableSizes,
+        slots: Slots,
+    ) -> Result<Self, Error> {
         let mut take = |map| {
             fds.remove(&map).ok_or_else(|| Error::Create {
                 map,
                 source: std::io::ErrorKind::NotFound.into(),
             })
         };
+        let state = State::new(take(Map::State)?)?;
         Ok(Self {
             endpoints: Hash::new(Map::Endpoints, take(Map::Endpoints)?, sizes.endpoints),
             policy_of: Words::new(Map::PolicyOf, take(Map::PolicyOf)?, 1 << 16)?,
             ipcache: Hash::new(Map::Ipcache, take(Map::Ipcache)?, sizes.ipcache),
             ipcache_cidr: Hash::new(Map::IpcacheCidr, take(Map::IpcacheCidr)?, sizes.ipcache),
-            identity_pages: IdentityPages::new(take(Map::IdentityPages)?)?,
+            identity_pages: IdentityPages::new(take(Map::IdentityPages)?, slots, &state)?,
             port_class: PortClasses::new(take(Map::PortClass)?)?,
             policy_line: Words::new(Map::PolicyLine, take(Map::PolicyLine)?, sizes.policies)?,
             row_slot: Words::new(Map::RowSlot, take(Map::RowSlot)?, sizes.row_slots)?,
@@ -170,7 +181,7 @@ impl Maps {
             verdict: Words::new(Map::Verdict, take(Map::Verdict)?, sizes.verdicts)?,
             conntrack: Hash::new(Map::Conntrack, take(Map::Conntrack)?, sizes.conntrack),
             counters: Counters::new(take(Map::Counters)?)?,
-            state: State::new(take(Map::State)?)?,
+            state,
             events: take(Map::Events)?,
             sizes,
         })

@@ -72,7 +72,7 @@ impl fmt::Display for Map {
 const fn bytes<T>() -> u32 {
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "layouts are at most 80 bytes"
+        reason = "layouts are at most 136 bytes"
     )]
     {
         size_of::<T>() as u32

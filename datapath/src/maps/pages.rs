@@ -5,7 +5,7 @@ use palisade_abi::{IDENTITY_PAGE_LEN, IDENTITY_PAGES, Identity, PeerClasses};
 use zerocopy::IntoBytes;
 
 use super::name::IDENTITY_PAGE;
-use super::{Error, Map, Words};
+use super::{Error, Map, State, Words};
 use crate::sys;
 
 /// Of identities of the cluster and of this node.
@@ -16,6 +16,18 @@ const FIRST_PAGES: [u32; 2] = [0, 0x100];
 pub struct IdentityPages {
     outer: OwnedFd,
     pages: BTreeMap<u32, Words<PeerClasses>>,
+    state: State,
+}
+
+/// Which slots of the outer map need looking at; before 6.8 each look costs a grace period.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Slots {
+    /// None: the map is new.
+    Empty,
+    /// Those that the state has a note of.
+    Noted,
+    /// Every one: the map is the caller's own.
+    Any,
 }
 
 impl IdentityPages {
@@ -32,13 +44,20 @@ impl IdentityPages {
     ///
     /// The first pages of the reserved and cluster-wide identities and of the local ones always are:
     /// a page costs a grace period, which the first address learnt by DNS would have to wait for.
-    pub(super) fn new(outer: OwnedFd) -> Result<Self, Error> {
+    pub(super) fn new(outer: OwnedFd, slots: Slots, state: &State) -> Result<Self, Error> {
         let mut pages = Self {
             outer,
             pages: BTreeMap::new(),
+            state: state.another()?,
         };
-        for number in 0..IDENTITY_PAGES {
+        let is_worth_a_look = |number: &u32| match slots {
+            Slots::Empty => false,
+            Slots::Noted => state.may_have_page(*number),
+            Slots::Any => true,
+        };
+        for number in (0..IDENTITY_PAGES).filter(is_worth_a_look) {
             if let Some(page) = pages.open(number)? {
+                state.note_page(number);
                 pages.pages.insert(number, page);
             }
         }
@@ -99,6 +118,8 @@ impl IdentityPages {
     fn add(&mut self, number: u32, classes: PeerClasses, index: u32) -> Result<(), Error> {
         let page = Words::new(Self::MAP, Self::create_page()?, IDENTITY_PAGE_LEN)?;
         page.set(index, &classes)?;
+        // First, so that no start after this one misses a page that stands.
+        self.state.note_page(number);
         self.publish(number, &page)?;
         self.pages.insert(number, page);
         Ok(())

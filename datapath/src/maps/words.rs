@@ -137,6 +137,7 @@ pub struct State {
 impl State {
     const GENERATION: usize = 0;
     const LAYOUT: usize = 1;
+    const PAGES: usize = 2;
 
     pub(super) fn new(fd: OwnedFd) -> Result<Self, Error> {
         let mapping = Mapping::new(&fd, size_of::<DatapathState>());
@@ -155,11 +156,16 @@ impl State {
         Self::new(fd)
     }
 
-    /// Both fields.
+    /// All fields.
     pub fn get(&self) -> DatapathState {
+        let mut pages = [0; DatapathState::PAGE_WORDS];
+        for (index, word) in pages.iter_mut().enumerate() {
+            *word = self.load(Self::PAGES + index);
+        }
         DatapathState {
             generation: self.load(Self::GENERATION),
             layout: self.load(Self::LAYOUT),
+            pages,
         }
     }
 
@@ -175,12 +181,30 @@ impl State {
         self.store(Self::LAYOUT, DatapathState::LAYOUT);
     }
 
+    /// The same state, mapped once more.
+    pub(super) fn another(&self) -> Result<Self, Error> {
+        let fd = self.fd.try_clone();
+        Self::new(fd.map_err(|source| mapping_error(Map::State, source))?)
+    }
+
+    /// Notes that an identity page is about to stand.
+    pub(super) fn note_page(&self, number: u32) {
+        let (index, bit) = page_bit(number);
+        self.store(index, self.load(index) | bit);
+    }
+
+    /// Whether an identity page may stand.
+    pub(super) fn may_have_page(&self, number: u32) -> bool {
+        let (index, bit) = page_bit(number);
+        self.load(index) & bit != 0
+    }
+
     fn load(&self, index: usize) -> u32 {
         self.mapping.load_u32(index).unwrap_or_default()
     }
 
     fn store(&self, index: usize, value: u32) {
-        // Both indexes lie inside the two words that `new` has mapped.
+        // Every index lies inside what `new` has mapped: page numbers are below the limit.
         let _: bool = self.mapping.store_u32(index, value);
     }
 }
@@ -189,6 +213,11 @@ impl AsFd for State {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The word of the state that tells of an identity page, and the bit in it.
+const fn page_bit(number: u32) -> (usize, u32) {
+    (State::PAGES + number as usize / 32, 1 << (number % 32))
 }
 
 fn mapping_error(map: Map, source: io::Error) -> Error {

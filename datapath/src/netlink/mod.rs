@@ -5,6 +5,7 @@
 
 mod address;
 mod link;
+mod qdisc;
 mod rule;
 mod sysctl;
 

@@ -103,6 +103,20 @@ impl Node {
         panic!("no drop of {to} for {reason} by {cookie} among {seen:#?}");
     }
 
+    /// The devices that have both programs.
+    pub fn attached(&self) -> Vec<u32> {
+        let datapath = &self.datapath;
+        let attached = self.host.run(|| datapath.attached());
+        attached.unwrap().unwrap()
+    }
+
+    /// Whether the device had programs, which it now has not.
+    pub fn detach(&mut self, ifindex: u32) -> bool {
+        let datapath = &mut self.datapath;
+        let detached = self.host.run(|| datapath.detach(ifindex));
+        detached.unwrap().unwrap()
+    }
+
     /// What an agent that was killed does on its next start.
     pub fn restart(&mut self) {
         let config = &self.config;

@@ -82,6 +82,19 @@ const OLDEST: Need = need(
     Probe::OldestClang,
 );
 
+const GUEST: [Need; 2] = [
+    need(
+        "qemu-system-x86",
+        "emulates the machine that the old kernel runs on",
+        Probe::Program("qemu-system-x86_64"),
+    ),
+    need(
+        "busybox-static",
+        "mounts and loads modules in the guest",
+        Probe::Program("busybox"),
+    ),
+];
+
 const fn need(package: &'static str, purpose: &'static str, probe: Probe) -> Need {
     Need {
         package,
@@ -92,10 +105,14 @@ const fn need(package: &'static str, purpose: &'static str, probe: Probe) -> Nee
 
 /// What this machine lacks.
 pub(super) fn missing(purpose: For) -> Vec<Need> {
-    let oldest = (purpose == For::Ci).then_some(OLDEST);
+    let more: &[Need] = match purpose {
+        For::Work => &[],
+        For::Ci => &[OLDEST],
+        For::Vm => &GUEST,
+    };
     NEEDS
         .into_iter()
-        .chain(oldest)
+        .chain(more.iter().copied())
         .filter(|need| !is_here(need.probe))
         .collect()
 }
