@@ -88,7 +88,7 @@ impl Tables {
         let mut counted: HashMap<Side, u64> = HashMap::new();
         let mut total = 0;
         for endpoint in &inputs.endpoints {
-            let sides = sides(&endpoint.labels, &rules, &inputs.options);
+            let sides = sides(endpoint, &rules, &inputs.options, &inputs.named_ports);
             for direction in Direction::BOTH {
                 let side = sides.get(direction);
                 total += if let Some(count) = counted.get(side) {

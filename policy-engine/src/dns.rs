@@ -37,7 +37,7 @@ impl Tables {
             return Vec::new();
         };
         let rules = sorted_rules(&inputs.policies);
-        let sides = sides(&local.labels, &rules, &inputs.options);
+        let sides = sides(local, &rules, &inputs.options, &inputs.named_ports);
         rule_sets(sides.get(Direction::Egress), &rules)
     }
 }

@@ -23,12 +23,12 @@ use palisade_identity::LabelSet;
 use palisade_policy::tables::Error;
 use palisade_policy::{
     Effect, Image, LoadOrder, LocalEndpoint, Options, Peer, PeerKind, Peers, PortMatch, PortRule,
-    Ports, Proxy, ProxyPorts, Tables,
+    Ports, ProxyPorts, Tables,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
 
-use self::walk::Other;
+use self::walk::{Other, Packet, Walked};
 use self::world::{RuleParts, World};
 
 const SIZES: TableSizes = TableSizes {
@@ -125,31 +125,15 @@ proptest! {
                 for peer in world::identities() {
                     let other = world.identities.get(&peer).map_or(Other::Unknown, Other::Known);
                     for (protocol, port) in world::ports() {
-                        let walked = walk::verdict(
-                            world.policies.iter().map(AsRef::as_ref),
-                            &world.options,
-                            &endpoint.labels,
-                            direction,
-                            other,
-                            protocol,
-                            port,
-                        );
-                        // Without a proxy to redirect to, traffic is dropped.
-                        let walked = match (walked, world.proxy_ports.get(&Proxy::Dns)) {
-                            (Action::Redirect, None) => Action::Deny,
-                            (walked, _) => walked,
-                        };
+                        let packet = Packet { endpoint, direction, other, protocol, port };
+                        let walked = walk::verdict(&world.desired(), packet);
                         let verdict = tables.verdict(endpoint.id, direction, peer, protocol, port);
-                        prop_assert_eq!(
-                            verdict.action(),
-                            walked,
-                            "{:?} of {:?} with {}, {} {}",
-                            direction,
-                            endpoint,
-                            peer,
-                            protocol,
-                            port
-                        );
+                        let found = Walked {
+                            action: verdict.action(),
+                            proxy: verdict.proxy_port,
+                            auth: verdict.auth(),
+                        };
+                        prop_assert_eq!(found, walked, "{:?} with {}", packet, peer);
                     }
                 }
             }

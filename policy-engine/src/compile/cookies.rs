@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use palisade_abi::{Cookie, Direction, Protocol};
+use palisade_fqdn::MatchPattern;
 use palisade_identity::Selector;
 
 use super::describe;
 use crate::rule::{
-    Effect, Peers, PortMatch, PortRule, Ports, Redirect, ResourceName, Rule, Subject,
+    AuthMode, Effect, L7Rules, Peers, PortMatch, PortRule, Ports, Priority, Redirect, ResourceName,
+    Rule, Subject, Tier,
 };
 use crate::span::Location;
 
@@ -71,7 +73,11 @@ struct Key {
     resource: Arc<ResourceName>,
     subject: Subject,
     direction: Direction,
+    tier: Tier,
+    priority: Priority,
     effect: Effect,
+    auth: Option<AuthMode>,
+    is_logged: bool,
     saying: Saying,
 }
 
@@ -84,9 +90,16 @@ enum Saying {
         peers: Option<Vec<Selector>>,
         protocol: Protocol,
         ports: PortMatch,
-        redirect: Option<Arc<Redirect>>,
+        redirect: Option<Proxied>,
     },
     Whole,
+}
+
+/// What a proxy is asked to enforce, wherever that stands.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+enum Proxied {
+    Dns(Vec<MatchPattern>),
+    Other(Arc<Redirect>),
 }
 
 /// The cookies in use and what they lead to.
@@ -194,7 +207,11 @@ impl Key {
             resource: rule.resource.clone(),
             subject: rule.subject.clone(),
             direction: rule.direction,
+            tier: rule.tier,
+            priority: rule.priority,
             effect: rule.effect,
+            auth: rule.auth,
+            is_logged: rule.log.is_some(),
             saying: Saying::new(rule, part),
         }
     }
@@ -213,9 +230,22 @@ impl Saying {
                 peers: selectors(rule),
                 protocol: item.protocol,
                 ports: item.ports.clone(),
-                redirect: item.redirect.clone(),
+                redirect: item.redirect.as_ref().map(Proxied::new),
             }),
             Part::Whole => Self::Whole,
+        }
+    }
+}
+
+impl Proxied {
+    fn new(redirect: &Arc<Redirect>) -> Self {
+        match &redirect.rules {
+            L7Rules::Dns(names) => {
+                Self::Dns(names.iter().map(|name| name.pattern.clone()).collect())
+            }
+            L7Rules::Http(_) | L7Rules::Kafka(_) | L7Rules::None | L7Rules::Other { .. } => {
+                Self::Other(redirect.clone())
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Ports split by the boundaries that rules name.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use palisade_abi::{PortIndex, Protocol};
 
 use super::logical::PortGroup;
-use crate::rule::PortRule;
 
 /// Types are 8 bits wide.
 const LAST_TYPE: u16 = 255;
@@ -25,9 +25,9 @@ impl Groups {
     /// The ports that no rule names.
     pub(crate) const REST: PortGroup = PortGroup(0);
 
-    /// The place of the span of a port item, which joins those in force.
-    pub(crate) fn intern(&mut self, item: &PortRule) -> u32 {
-        let span = span(item);
+    /// The place of the span of some ports, which joins those in force.
+    pub(crate) fn intern(&mut self, protocol: Protocol, ports: RangeInclusive<u16>) -> u32 {
+        let span = span(protocol, &ports);
         if let Some(id) = self.ids.get(&span) {
             return *id;
         }
@@ -82,14 +82,13 @@ impl Groups {
     }
 }
 
-/// The first and last port index of a port item.
-fn span(item: &PortRule) -> (u32, u32) {
-    let ports = item.numbers().unwrap_or(0..=0);
-    let last = match item.protocol {
+/// The first and last port index of some ports.
+fn span(protocol: Protocol, ports: &RangeInclusive<u16>) -> (u32, u32) {
+    let last = match protocol {
         Protocol::ICMP | Protocol::ICMPV6 => (*ports.end()).min(LAST_TYPE),
         _ => *ports.end(),
     };
-    let index = |port| PortIndex::new(item.protocol, port).get();
+    let index = |port| PortIndex::new(protocol, port).get();
     let first = index(*ports.start());
     (first, index(last).max(first))
 }

@@ -1,11 +1,11 @@
 //! Rules and identities in, logical tables out.
 
 mod cookies;
+mod decide;
 mod describe;
 mod groups;
 mod index;
 mod logical;
-mod rows;
 mod signatures;
 mod subjects;
 
@@ -23,12 +23,12 @@ pub(crate) use self::signatures::Signatures;
 use self::subjects::all_sides;
 pub(crate) use self::subjects::{Otherwise, Side, sides};
 
+use self::decide::{Decider, Forms, Levels, Matched, Sources, Who};
 use self::groups::Groups;
-use self::rows::{Decider, Matched};
 use crate::named_ports::NamedPorts;
 use crate::options::Options;
 use crate::proxy_ports::ProxyPorts;
-use crate::rule::{Peers, Policy, Ports, Rule};
+use crate::rule::{Peers, Policy, Rule};
 
 /// An endpoint of this node, as policies see it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -82,9 +82,21 @@ pub(crate) fn compile(desired: &Desired<'_>, cookies: &Cookies) -> Compiled {
     let (sides, endpoints) = distinct_sides(desired, &rules);
     let (signatures, identities) = split_identities(desired, &rules, &sides);
     let mut groups = Groups::default();
-    let spans = intern_spans(&rules, &sides, &mut groups);
+    let mut forms = Forms::new();
+    for (_, side) in &sides {
+        forms.add(side, &rules, &mut groups);
+    }
     let ports = groups.split();
-    let mut rows = Decider::new(&rules, &groups, &spans, cookies, desired.proxy_ports);
+    let levels = Levels::of(&rules);
+    let mut rows = Decider::new(Sources {
+        rules: &rules,
+        levels: &levels,
+        groups: &groups,
+        forms: &forms,
+        cookies,
+        proxies: desired.proxy_ports,
+        tier: desired.options.tier,
+    });
     let policies = sides
         .iter()
         .map(|(direction, side)| {
@@ -107,10 +119,14 @@ pub(crate) fn compile(desired: &Desired<'_>, cookies: &Cookies) -> Compiled {
     }
 }
 
-/// Every rule, in the order that breaks ties: by resource, then by place in it.
+/// Every rule, in the order that they decide in; what breaks ties is the name of the resource, then
+/// the place in it.
 pub(crate) fn sorted_rules(policies: &[Arc<Policy>]) -> Vec<&Rule> {
     let mut rules: Vec<&Rule> = policies.iter().flat_map(|policy| &policy.rules).collect();
-    rules.sort_by(|a, b| (&a.resource, a.index).cmp(&(&b.resource, b.index)));
+    rules.sort_by(|a, b| {
+        let levels = (a.tier, a.priority).cmp(&(b.tier, b.priority));
+        levels.then_with(|| (&a.resource, a.index).cmp(&(&b.resource, b.index)))
+    });
     rules
 }
 
@@ -130,25 +146,37 @@ fn distinct_sides(
     let sets: BTreeSet<&LabelSet> = desired.endpoints.iter().map(|one| &one.labels).collect();
     let sets: Vec<&LabelSet> = sets.into_iter().collect();
     let all = all_sides(&sets, rules, desired.options);
+    let sides = all.into_iter().map(|sides| {
+        let uses_names = sides.ingress.uses_names(rules);
+        (sides, uses_names)
+    });
+    let by_labels: HashMap<&LabelSet, (Both<Side>, bool)> = sets.into_iter().zip(sides).collect();
     let mut places: BTreeMap<Sided, u32> = BTreeMap::new();
     let mut distinct = Vec::new();
-    let mut by_labels: HashMap<&LabelSet, Both<u32>> = HashMap::new();
-    for (labels, sides) in sets.into_iter().zip(all) {
-        let pair = Both::new(|direction| {
-            let side = (direction, sides.get(direction).clone());
-            let next = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
-            *places.entry(side).or_insert_with_key(|side| {
-                distinct.push(side.clone());
-                next
+    // Most endpoints have the labels of one before them, and no rule of theirs names ports.
+    let mut known: HashMap<(&LabelSet, Option<&NamedPorts>), Both<u32>> = HashMap::new();
+    let mut endpoints = BTreeMap::new();
+    for endpoint in desired.endpoints {
+        let Some((sides, uses_names)) = by_labels.get(&endpoint.labels) else {
+            continue;
+        };
+        let names = uses_names.then_some(&endpoint.named_ports);
+        let pair = *known.entry((&endpoint.labels, names)).or_insert_with(|| {
+            Both::new(|direction| {
+                let names = match direction {
+                    Direction::Ingress => &endpoint.named_ports,
+                    Direction::Egress => desired.named_ports,
+                };
+                let side = (direction, sides.get(direction).named(rules, names));
+                let next = u32::try_from(distinct.len()).unwrap_or(u32::MAX);
+                *places.entry(side).or_insert_with_key(|side| {
+                    distinct.push(side.clone());
+                    next
+                })
             })
         });
-        by_labels.insert(labels, pair);
+        endpoints.insert(endpoint.id, pair);
     }
-    let endpoints = desired.endpoints.iter().filter_map(|endpoint| {
-        let pair = by_labels.get(&endpoint.labels)?;
-        Some((endpoint.id, *pair))
-    });
-    let endpoints = endpoints.collect();
     (distinct, endpoints)
 }
 
@@ -183,25 +211,6 @@ fn split_identities(
     (signatures, identities)
 }
 
-/// The places of the port spans of every rule in force.
-fn intern_spans(rules: &[&Rule], sides: &[Sided], groups: &mut Groups) -> HashMap<u32, Vec<u32>> {
-    let in_force: BTreeSet<u32> = sides
-        .iter()
-        .flat_map(|(_, side)| &side.rules)
-        .copied()
-        .collect();
-    let mut spans = HashMap::new();
-    for place in in_force {
-        if let Some(Ports::Some(items)) = rules.get(place as usize).map(|rule| &rule.ports) {
-            spans.insert(
-                place,
-                items.iter().map(|item| groups.intern(item)).collect(),
-            );
-        }
-    }
-    spans
-}
-
 /// The rows of one policy.
 fn content(
     direction: Direction,
@@ -213,19 +222,16 @@ fn content(
     let named = Named::new(side, rules, signatures);
     let host = side.localhost.then(host_selector).flatten();
     let host = host.and_then(|selector| signatures.id(&selector));
-    let default = rows.row(side.otherwise, named.any.clone());
-    let unknown = rows.unknown(side.otherwise, &named.any, &named.maybe);
+    let context = rows.context(side);
+    let default = rows.row(context, Who::Peer, named.any.clone());
+    let unknown = rows.unknown(context, &named.any, &named.maybe);
     let touched = signatures.touched(named.by_selector.keys().copied().chain(host));
     let mut exceptions = Vec::with_capacity(touched.len());
     for signature in touched {
         let matching = signatures.content(signature);
         let is_host = host.is_some_and(|host| matching.contains(&host));
-        let otherwise = if is_host {
-            Otherwise::Allowed
-        } else {
-            side.otherwise
-        };
-        let row = rows.row(otherwise, named.matched(matching));
+        let who = if is_host { Who::Host } else { Who::Peer };
+        let row = rows.row(context, who, named.matched(matching));
         if row != default {
             exceptions.push((signature, row));
         }
@@ -262,14 +268,19 @@ impl Named {
             match &rule.peers {
                 Peers::Any { .. } => named.any.push((*place, 0)),
                 Peers::Some { list, .. } => {
+                    let mut for_all = None;
                     for (peer, selector) in (0..).zip(list.iter().map(|peer| &peer.selector)) {
                         let matched = (*place, peer);
-                        if let Some(id) = signatures.id(selector) {
+                        if selector.is_everything() {
+                            for_all = for_all.or(Some(matched));
+                        } else if let Some(id) = signatures.id(selector) {
                             named.by_selector.entry(id).or_default().push(matched);
                         }
                     }
-                    if !list.is_empty() {
-                        named.maybe.push((*place, 0));
+                    match for_all {
+                        Some(matched) => named.any.push(matched),
+                        None if list.is_empty() => {}
+                        None => named.maybe.push((*place, 0)),
                     }
                 }
             }

@@ -25,7 +25,7 @@ pub(super) fn half(
         .endpoints
         .iter()
         .find(|local| Some(local.id) == own.endpoint);
-    let sides = local.map(|local| sides(&local.labels, &rules, &inputs.options));
+    let sides = local.map(|local| sides(local, &rules, &inputs.options, &inputs.named_ports));
     let side = sides.as_ref().map(|sides| sides.get(direction));
     let side_rules: Vec<&Rule> = side
         .into_iter()

@@ -44,6 +44,13 @@ impl Redirect {
             L7Rules::Other { .. } => Parser::Proxylib,
         }
     }
+
+    /// Its place among redirects of one level that meet on a port: the lowest number, from 1 to
+    /// 126, decides.
+    pub fn priority(&self) -> u8 {
+        let named = self.listener.as_ref().and_then(|one| one.priority);
+        named.unwrap_or_else(|| self.parser().priority())
+    }
 }
 
 /// The kinds of proxy.
@@ -61,6 +68,20 @@ pub enum Parser {
     Proxylib,
     /// The proxy that looks at TLS only.
     Tls,
+}
+
+impl Parser {
+    /// The [`Redirect::priority`] of redirects to it that name none.
+    pub const fn priority(self) -> u8 {
+        match self {
+            Self::Http => 101,
+            Self::Kafka => 106,
+            Self::Proxylib => 111,
+            Self::Tls => 116,
+            Self::Dns => 121,
+            Self::Listener => 126,
+        }
+    }
 }
 
 /// The rules of one application protocol. What none of them allows is refused by the proxy.

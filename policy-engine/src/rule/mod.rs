@@ -133,6 +133,11 @@ impl Subject {
         }
     }
 
+    /// Whether it is about nodes.
+    pub const fn is_node(&self) -> bool {
+        matches!(self, Self::Nodes(_))
+    }
+
     /// The selector, whatever it is about.
     pub const fn selector(&self) -> &Selector {
         match self {
