@@ -22,8 +22,8 @@ use palisade_abi::{
 use palisade_identity::LabelSet;
 use palisade_policy::tables::Error;
 use palisade_policy::{
-    Effect, Image, LoadOrder, LocalEndpoint, Options, Peer, PeerKind, Peers, PortMatch, PortRule,
-    Ports, ProxyPorts, Tables,
+    Effect, Image, LoadOrder, LocalEndpoint, NamedPorts, Options, Peer, PeerKind, Peers, PortMatch,
+    PortRule, Ports, ProxyPorts, Tables,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
@@ -593,6 +593,7 @@ fn a_port_class_from_before_a_split_never_meets_a_row_from_after_it() {
         endpoints: vec![local(1, "k8s:app=c")],
         policies: vec![Arc::new(world::policy(1, vec![first]))],
         options: Options::default(),
+        named_ports: NamedPorts::new(),
         proxy_ports: ProxyPorts::default(),
     };
     let mut tables = Tables::new(SIZES).for_readers(LoadOrder::InOrder);
@@ -642,6 +643,7 @@ fn lines_that_move_are_not_read_at_their_old_place() {
             .map(|id| allow(id, ("app", "a"), port(53..=443)))
             .collect(),
         options: Options::default(),
+        named_ports: NamedPorts::new(),
         proxy_ports: ProxyPorts::default(),
     };
     let mut tables = Tables::new(SIZES).for_readers(LoadOrder::Any);

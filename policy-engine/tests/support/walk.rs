@@ -196,7 +196,11 @@ fn of_level(node: &Desired<'_>, level: &[&Match<'_>]) -> Option<Walked> {
         (Some(one), None) | (None, Some(one)) => (one, None),
         (Some(one), Some(other)) => {
             let (left, right) = ((one.1.precedence, one.0), (other.1.precedence, other.0));
-            let (best, second) = if right > left { (other, one) } else { (one, other) };
+            let (best, second) = if right > left {
+                (other, one)
+            } else {
+                (one, other)
+            };
             let equal = best.1.precedence == second.1.precedence;
             (best, equal.then_some(second))
         }
@@ -232,8 +236,12 @@ struct Key {
 
 impl Key {
     fn merge(&mut self, node: &Desired<'_>, one: &Match<'_>) {
-        let precedence = one.redirect.map_or(0, |redirect| 1 + 126 - priority(redirect));
-        let proxy = one.redirect.map(|redirect| Proxy::of(one.direction, redirect));
+        let precedence = one
+            .redirect
+            .map_or(0, |redirect| 1 + 126 - priority(redirect));
+        let proxy = one
+            .redirect
+            .map(|redirect| Proxy::of(one.direction, redirect));
         let proxy = proxy.and_then(|proxy| node.proxy_ports.get(&proxy));
         let proxy = proxy.map(palisade_abi::ProxyPort::get);
         if precedence > self.precedence {

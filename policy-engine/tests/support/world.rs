@@ -7,9 +7,10 @@ use std::sync::Arc;
 use palisade_abi::{Direction, EndpointId, Identity, PortIndex, Protocol, ProxyPort};
 use palisade_identity::{LabelSet, Prefix, Requirement, Selector, reserved};
 use palisade_policy::{
-    AllowLocalhost, Desired, Effect, Enforcement, Kind, LocalEndpoint, Location, NamedPorts,
-    Options, Peer, PeerKind, Peers, Policy, PortMatch, PortRule, Ports, Position, Priority, Proxy,
-    ProxyPorts, Redirect, ResourceName, Rule, Subject, Tier,
+    AllowLocalhost, AuthMode, Desired, Effect, Enforcement, HostFirewall, Kind, L7Rules, Listener,
+    LocalEndpoint, Location, NamedPorts, Options, Peer, PeerKind, Peers, Policy, PortMatch,
+    PortRule, Ports, Position, Priority, Proxy, ProxyPorts, Redirect, ResourceName, Rule, Subject,
+    Tier,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -22,6 +23,7 @@ pub(crate) struct World {
     pub(crate) endpoints: Vec<LocalEndpoint>,
     pub(crate) policies: Vec<Arc<Policy>>,
     pub(crate) options: Options,
+    pub(crate) named_ports: NamedPorts,
     pub(crate) proxy_ports: ProxyPorts,
 }
 
@@ -32,7 +34,7 @@ impl World {
             endpoints: &self.endpoints,
             policies: &self.policies,
             options: &self.options,
-            named_ports: NamedPorts::NONE,
+            named_ports: &self.named_ports,
             proxy_ports: &self.proxy_ports,
         }
     }
@@ -40,6 +42,7 @@ impl World {
 
 const APPS: [&str; 4] = ["a", "b", "c", "d"];
 const TIERS: [&str; 3] = ["x", "y", "z"];
+const NAMES: [&str; 2] = ["web", "admin"];
 const PREFIXES: [&str; 5] = [
     "10.0.0.0/8",
     "10.1.0.0/16",
@@ -100,7 +103,14 @@ pub(crate) fn worlds(count: usize) -> impl Strategy<Value = Vec<World>> {
     (policies, labels).prop_flat_map(move |(policies, labels)| {
         let policies: Vec<Arc<Policy>> = (0..)
             .zip(policies)
-            .map(|(number, rules)| Arc::new(policy(number, rules)))
+            .map(|(number, (node, rules))| {
+                let (parts, manners): (Vec<RuleParts>, Vec<Manners>) = rules.into_iter().unzip();
+                let mut policy = policy(number, parts);
+                for (rule, manners) in policy.rules.iter_mut().zip(manners) {
+                    manners.apply(rule, node);
+                }
+                Arc::new(policy)
+            })
             .collect();
         vec(moment(policies, labels), count..=count)
     })
@@ -119,10 +129,10 @@ fn moment(policies: Vec<Arc<Policy>>, labels: Vec<LabelSet>) -> impl Strategy<Va
         (pods, relabelled, prefixes),
         endpoints,
         options(),
-        proptest::bool::weighted(0.8),
+        (subsequence(proxies(), 0..=6), vec(named_ports(), 8..=8)),
     )
         .prop_map(
-            move |(policies, (pods, relabelled, prefixes), endpoints, options, proxy)| {
+            move |(policies, (pods, relabelled, prefixes), endpoints, options, (ports, names))| {
                 let mut identities: BTreeMap<Identity, LabelSet> = pods.into_iter().collect();
                 for (identity, name) in reserved::ALL {
                     if let Some(labels) = reserved::labels(identity).filter(|_| name != "world") {
@@ -139,17 +149,18 @@ fn moment(policies: Vec<Arc<Policy>>, labels: Vec<LabelSet>) -> impl Strategy<Va
                 }
                 let endpoint = |id: u16| {
                     let labels = labels.get(usize::from(id)).cloned().unwrap_or_default();
-                    LocalEndpoint::new(EndpointId::new(id), labels)
+                    LocalEndpoint {
+                        named_ports: names.get(usize::from(id)).cloned().unwrap_or_default(),
+                        ..LocalEndpoint::new(EndpointId::new(id), labels)
+                    }
                 };
                 World {
                     identities,
                     endpoints: endpoints.into_iter().map(endpoint).collect(),
                     policies,
                     options,
-                    proxy_ports: proxy
-                        .then(|| (Proxy::Dns, ProxyPort::new(10_003).unwrap()))
-                        .into_iter()
-                        .collect(),
+                    named_ports: names.first().cloned().unwrap_or_default(),
+                    proxy_ports: ports.into_iter().collect(),
                 }
             },
         )
@@ -162,15 +173,55 @@ fn options() -> impl Strategy<Value = Options> {
         1 => Just(Enforcement::Never),
     ];
     let localhost = select(vec![AllowLocalhost::Always, AllowLocalhost::ByPolicy]);
-    (enforcement, localhost).prop_map(|(enforcement, allow_localhost)| Options {
-        enforcement,
-        allow_localhost,
-        ..Options::default()
+    let firewall = select(vec![HostFirewall::Disabled, HostFirewall::Enabled]);
+    let tier = prop_oneof![3 => Just(Tier::Normal), 1 => select(Tier::ALL.to_vec())];
+    (enforcement, localhost, firewall, tier).prop_map(
+        |(enforcement, allow_localhost, host_firewall, tier)| Options {
+            enforcement,
+            allow_localhost,
+            host_firewall,
+            tier,
+            ..Options::default()
+        },
+    )
+}
+
+/// Where each proxy listens, if it does.
+fn proxies() -> Vec<(Proxy, ProxyPort)> {
+    let [ingress, egress] = Direction::BOTH;
+    let proxies = [
+        (Proxy::Http(ingress), 10_001),
+        (Proxy::Http(egress), 10_002),
+        (Proxy::Dns, 10_003),
+        (Proxy::Proxylib(ingress), 10_004),
+        (Proxy::Proxylib(egress), 10_005),
+        (Proxy::Listener("ns/config/one".into()), 12_001),
+        (Proxy::Listener("ns/config/two".into()), 12_000),
+    ];
+    proxies
+        .into_iter()
+        .filter_map(|(proxy, port)| Some((proxy, ProxyPort::new(port).ok()?)))
+        .collect()
+}
+
+/// What names of ports stand for; one of them is not clear.
+fn named_ports() -> impl Strategy<Value = NamedPorts> {
+    vec((select(&NAMES), select(vec![80_u16, 443, 1023])), 0..3).prop_map(|names| {
+        let mut ports = NamedPorts::new();
+        for (name, port) in names {
+            ports.insert(name, Protocol::TCP, port);
+        }
+        ports
     })
 }
 
 fn labels() -> impl Strategy<Value = LabelSet> {
-    prop_oneof![30 => labels_of(), 1 => Just(LabelSet::parse(["reserved:init"]).unwrap())]
+    let reserved = |text| Just(LabelSet::parse([text]).unwrap());
+    prop_oneof![
+        30 => labels_of(),
+        1 => reserved("reserved:init"),
+        3 => labels_of().prop_map(|labels| labels.with("reserved:host".parse().unwrap())),
+    ]
 }
 
 fn labels_of() -> impl Strategy<Value = LabelSet> {
@@ -212,8 +263,46 @@ fn peer_selector() -> impl Strategy<Value = Selector> {
 /// Subject, direction, effect, whether it switches default deny on, peers, ports.
 pub(crate) type RuleParts = (Selector, Direction, Effect, bool, Peers, Ports);
 
-fn rules() -> impl Strategy<Value = Vec<RuleParts>> {
-    let effect = prop_oneof![3 => Just(Effect::Allow), 1 => Just(Effect::Deny)];
+/// How a rule says what it says.
+#[derive(Clone, Debug)]
+struct Manners {
+    tier: Tier,
+    priority: f64,
+    auth: Option<AuthMode>,
+    is_logged: bool,
+}
+
+impl Manners {
+    fn apply(self, rule: &mut Rule, node: bool) {
+        rule.tier = self.tier;
+        rule.priority = Priority::new(self.priority).unwrap();
+        rule.auth = self.auth.filter(|_| rule.effect == Effect::Allow);
+        rule.log = self.is_logged.then(|| "noted".into());
+        if node {
+            rule.subject = Subject::Nodes(rule.subject.selector().clone());
+        }
+    }
+}
+
+fn manners() -> impl Strategy<Value = Manners> {
+    let tier = prop_oneof![5 => Just(Tier::Normal), 2 => select(Tier::ALL.to_vec())];
+    let priority = prop_oneof![3 => Just(0.0), 1 => select(vec![-1.0, 1.5, 10.0])];
+    let modes = [AuthMode::Disabled, AuthMode::Required, AuthMode::AlwaysFail];
+    let auth = proptest::option::weighted(0.15, select(modes.to_vec()));
+    (tier, priority, auth, proptest::bool::weighted(0.1)).prop_map(
+        |(tier, priority, auth, is_logged)| Manners {
+            tier,
+            priority,
+            auth,
+            is_logged,
+        },
+    )
+}
+
+/// The rules of one subject, and whether that is nodes.
+fn rules() -> impl Strategy<Value = (bool, Vec<(RuleParts, Manners)>)> {
+    let effect =
+        prop_oneof![6 => Just(Effect::Allow), 2 => Just(Effect::Deny), 1 => Just(Effect::Pass)];
     let direction = select(Direction::BOTH.to_vec());
     let rule = (
         direction,
@@ -221,21 +310,17 @@ fn rules() -> impl Strategy<Value = Vec<RuleParts>> {
         proptest::bool::weighted(0.8),
         peers(),
         port_items(),
+        manners(),
     );
-    (selector(), vec(rule, 1..4)).prop_map(|(subject, rules)| {
+    let node = proptest::bool::weighted(0.15);
+    (selector(), node, vec(rule, 1..4)).prop_map(|(subject, node, rules)| {
         let rules = rules.into_iter();
-        rules
-            .map(|(direction, effect, default_deny, peers, ports)| {
-                (
-                    subject.clone(),
-                    direction,
-                    effect,
-                    default_deny,
-                    peers,
-                    ports,
-                )
-            })
-            .collect()
+        let rules = rules.map(|(direction, effect, default_deny, peers, ports, manners)| {
+            let subject = subject.clone();
+            let parts = (subject, direction, effect, default_deny, peers, ports);
+            (parts, manners)
+        });
+        (node, rules.collect())
     })
 }
 
@@ -277,15 +362,44 @@ fn port_item() -> impl Strategy<Value = PortRule> {
         Just((Protocol::ICMPV6, 0..=65_535)),
         Just((Protocol::new(47), 0..=65_535)),
     ];
-    let redirect = proptest::bool::weighted(0.2);
-    (prop_oneof![6 => ported, 1 => other], redirect).prop_map(|((protocol, ports), redirect)| {
+    let numbers = prop_oneof![6 => ported, 1 => other]
+        .prop_map(|(protocol, ports)| (protocol, PortMatch::Numbers(ports)));
+    let names = select(&NAMES).prop_map(|name| (Protocol::TCP, PortMatch::Named(name.into())));
+    let redirect = proptest::option::weighted(0.3, redirect());
+    (prop_oneof![5 => numbers, 1 => names], redirect).prop_map(|((protocol, ports), redirect)| {
         PortRule {
             protocol,
-            ports: PortMatch::Numbers(ports),
-            redirect: redirect.then(|| Arc::new(Redirect::dns([]))),
+            ports,
+            redirect: redirect.map(Arc::new),
             location: place(0, 200),
         }
     })
+}
+
+fn redirect() -> impl Strategy<Value = Redirect> {
+    let listener = |name: &str, priority| Redirect {
+        listener: Some(Listener {
+            name: format!("ns/config/{name}").into(),
+            priority,
+            namespaced: true,
+        }),
+        ..Redirect::default()
+    };
+    select(vec![
+        Redirect::dns([]),
+        Redirect::default(),
+        Redirect {
+            rules: L7Rules::Http([].into()),
+            ..Redirect::default()
+        },
+        Redirect {
+            rules: L7Rules::Kafka([].into()),
+            ..Redirect::default()
+        },
+        listener("one", None),
+        listener("two", None),
+        listener("one", Some(7)),
+    ])
 }
 
 /// The policy of these rules.

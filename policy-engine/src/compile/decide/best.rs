@@ -147,9 +147,7 @@ impl Best {
     fn at(&self, group: PortGroup) -> Option<Candidate> {
         let place = self.specific.binary_search_by_key(&group, |(one, _)| *one);
         let specific = place.ok().and_then(|place| self.specific.get(place));
-        specific
-            .map(|(_, candidate)| *candidate)
-            .or(self.general)
+        specific.map(|(_, candidate)| *candidate).or(self.general)
     }
 
     fn cells(self, context: Context) -> Cells {

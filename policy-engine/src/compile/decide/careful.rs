@@ -24,7 +24,11 @@ pub(super) fn decide(sure: &[Hit], maybe: &[Hit], otherwise: Decision) -> Decisi
             continue;
         }
         may_pass = may_pass.filter(|hit| hit.level.shares_tier(level));
-        let here: Vec<Hit> = sure.iter().filter(|hit| hit.level == level).copied().collect();
+        let here: Vec<Hit> = sure
+            .iter()
+            .filter(|hit| hit.level == level)
+            .copied()
+            .collect();
         let decided = exact::decide(&here);
         let might = || maybe.iter().filter(|hit| hit.level == level);
         doubt = doubt.or_else(|| first(might().filter(|hit| is_stricter(hit, &here))));
@@ -52,7 +56,9 @@ fn is_stricter(hit: &Hit, sure: &[Hit]) -> bool {
         let Decided::Rule { rank, rule, part } = decision.by else {
             return None;
         };
-        let by = hits.iter().find(|hit| (hit.rule, hit.part) == (Some(rule), part));
+        let by = hits
+            .iter()
+            .find(|hit| (hit.rule, hit.part) == (Some(rule), part));
         let proxy = by.and_then(|hit| hit.proxy);
         let goes_to = matches!(rank, Rank::Redirect(_)).then_some(proxy);
         Some((rank == Rank::Deny, goes_to, decision.auth))

@@ -59,7 +59,10 @@ pub(super) fn decide(hits: &[Hit]) -> Option<Decision> {
             Some(Rank::Allow | Rank::Redirect(_)) => return allowed(hits, here),
             None => {}
         }
-        let later = hits.iter().map(|hit| hit.level).filter(|level| *level > here);
+        let later = hits
+            .iter()
+            .map(|hit| hit.level)
+            .filter(|level| *level > here);
         level = later.min();
     }
     None
@@ -86,9 +89,10 @@ fn allowed(hits: &[Hit], level: Level) -> Option<Decision> {
         (None, Some(other)) => other,
         (None, None) => return None,
     };
-    let decisive =
-        of_level().filter(|hit| hit.rank == found.rank && hit.proxy == found.proxy);
-    let asking = decisive.clone().filter(|hit| hit.auth == Some(found.auth) && found.auth > 0);
+    let decisive = of_level().filter(|hit| hit.rank == found.rank && hit.proxy == found.proxy);
+    let asking = decisive
+        .clone()
+        .filter(|hit| hit.auth == Some(found.auth) && found.auth > 0);
     first(asking, found.auth).or_else(|| first(decisive, found.auth))
 }
 
@@ -133,8 +137,10 @@ fn found<'a>(hits: impl Iterator<Item = &'a Hit> + Clone) -> Option<Found> {
     let mut found: Option<Found> = None;
     for length in lengths {
         let of_key = hits.clone().filter(|hit| hit.length == length);
-        let Some((rank, Reverse(proxy))) =
-            of_key.clone().map(|hit| (hit.rank, Reverse(hit.proxy))).max()
+        let Some((rank, Reverse(proxy))) = of_key
+            .clone()
+            .map(|hit| (hit.rank, Reverse(hit.proxy)))
+            .max()
         else {
             continue;
         };

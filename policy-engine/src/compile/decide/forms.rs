@@ -146,7 +146,9 @@ fn is_exact(side: &Side, rules: &[&Rule]) -> bool {
         };
         for redirect in items.iter().filter_map(|item| item.redirect.as_deref()) {
             if let Some(listener) = &redirect.listener {
-                let first = listeners.entry(redirect.priority()).or_insert(&listener.name);
+                let first = listeners
+                    .entry(redirect.priority())
+                    .or_insert(&listener.name);
                 if **first != *listener.name {
                     return true;
                 }

@@ -192,12 +192,7 @@ impl<'a> Decider<'a> {
 
     /// The row of unknown identities: what `sure` rules, those for any peer, allow, unless a rule
     /// that names peers could decide otherwise.
-    pub(crate) fn unknown(
-        &mut self,
-        context: Context,
-        sure: &[Matched],
-        maybe: &[Matched],
-    ) -> u32 {
+    pub(crate) fn unknown(&mut self, context: Context, sure: &[Matched], maybe: &[Matched]) -> u32 {
         let sure = self.hits(context, Who::Peer, sure);
         let maybe = self.hits(context, Who::Peer, maybe);
         let otherwise = Decision::otherwise(context.otherwise);
@@ -221,8 +216,7 @@ impl<'a> Decider<'a> {
     fn exact(&self, context: Context, who: Who, matched: &[Matched]) -> Cells {
         let hits = self.hits(context, who, matched);
         let otherwise = Decision::otherwise(context.otherwise);
-        let decide =
-            |group: Option<PortGroup>| exact::decide(&hits.of(group)).unwrap_or(otherwise);
+        let decide = |group: Option<PortGroup>| exact::decide(&hits.of(group)).unwrap_or(otherwise);
         Cells {
             general: decide(None),
             specific: hits
@@ -235,7 +229,8 @@ impl<'a> Decider<'a> {
     /// Everything that matches, group by group.
     fn hits(&self, context: Context, who: Who, matched: &[Matched]) -> Hits {
         let mut hits = Hits::default();
-        hits.general.extend(context.localhost(who).map(Hit::localhost));
+        hits.general
+            .extend(context.localhost(who).map(Hit::localhost));
         for (place, peer) in matched {
             let Some(rule) = self.rule(*place) else {
                 continue;
