@@ -41,7 +41,7 @@ impl Decider<'_> {
                 .filter(|(place, _)| self.of.levels.at(*place).is_of(tier))
                 .collect();
             let host = host.filter(|host| host.level.0.is_of(tier));
-            best = best.then(self.walk(context, host, &of_tier));
+            best = best.then(&self.walk(context, host, &of_tier));
         }
         best.cells(context)
     }
@@ -125,7 +125,7 @@ impl Candidate {
 
 impl Best {
     /// This tier where it decides, the next one where it does not.
-    fn then(self, next: Self) -> Self {
+    fn then(&self, next: &Self) -> Self {
         let choose = |one: Option<Candidate>, other: Option<Candidate>| {
             one.filter(|one| one.decides()).or(other)
         };

@@ -74,8 +74,8 @@ fn allowed(hits: &[Hit], level: Level) -> Option<Decision> {
         let at = hits.iter().filter(move |hit| hit.level == level);
         at.filter(|hit| hit.rank != Rank::Pass)
     };
-    let everybody = found(of_level().filter(|hit| hit.for_all));
-    let somebody = found(of_level().filter(|hit| !hit.for_all));
+    let everybody = found(&of_level().filter(|hit| hit.for_all));
+    let somebody = found(&of_level().filter(|hit| !hit.for_all));
     let found = match (somebody, everybody) {
         (Some(one), Some(other)) if one.rank == other.rank => {
             if other.length > one.length {
@@ -130,7 +130,7 @@ impl Found {
     }
 }
 
-fn found<'a>(hits: impl Iterator<Item = &'a Hit> + Clone) -> Option<Found> {
+fn found<'a>(hits: &(impl Iterator<Item = &'a Hit> + Clone)) -> Option<Found> {
     let mut lengths: Vec<u8> = hits.clone().map(|hit| hit.length).collect();
     lengths.sort_unstable();
     lengths.dedup();
