@@ -27,7 +27,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::rig::{Place, Rig, Setup};
-use crate::walk::Other;
+use crate::walk::{Other, Packet, Walked};
 
 /// Questions that the programs are asked about each random node.
 const QUESTIONS: usize = 120;
@@ -188,32 +188,20 @@ fn program_tables_and_plain_walk_agree_about_random_policies() {
                 .identities
                 .get(&peer)
                 .map_or(Other::Unknown, Other::Known);
-            let walked = walk::verdict(
-                world.policies.iter().map(AsRef::as_ref),
-                &world.options,
-                &local.labels,
+            let packet = Packet {
+                endpoint: local,
                 direction,
                 other,
                 protocol,
                 port,
-            );
-            let walked_without_proxy = match walked {
-                // Nothing is let past a proxy that is not there yet.
-                palisade_abi::Action::Redirect
-                    if world
-                        .proxy_ports
-                        .get(&palisade_policy::Proxy::Dns)
-                        .is_none() =>
-                {
-                    palisade_abi::Action::Deny
-                }
-                other => other,
             };
-            assert_eq!(
-                found.action(),
-                walked_without_proxy,
-                "{question:?}: {found:?}"
-            );
+            let walked = walk::verdict(&world.desired(), packet);
+            let found = Walked {
+                action: found.action(),
+                proxy: found.proxy_port,
+                auth: found.auth(),
+            };
+            assert_eq!(found, walked, "{question:?}");
         }
     }
     assert_dump_rebuilds(&oracle.rig, &tables);

@@ -11,15 +11,29 @@ mod walk;
 
 use std::path::Path;
 
-use palisade_abi::{Action, Direction, EndpointId, Protocol};
-use palisade_examples::conformance::{Engine, Scenario, run_file};
+use palisade_abi::{Direction, EndpointId, Protocol};
+use palisade_examples::conformance::{Engine, Found, Scenario, run_file};
 use palisade_identity::Identity;
+use palisade_policy::filters;
 
 struct Walk(Scenario);
 
 impl Engine for Walk {
     fn new(scenario: &Scenario) -> Result<Self, String> {
         Ok(Self(scenario.clone()))
+    }
+
+    // Not the walk's business: the tables say that.
+    fn is_void(&self, endpoint: EndpointId) -> bool {
+        let Self(scenario) = self;
+        let labels = scenario.endpoints.iter().find(|own| own.id == endpoint);
+        let labels = &labels.unwrap().labels;
+        let rules = scenario.policies.iter().flat_map(|policy| &policy.rules);
+        let rules = rules.filter(|rule| rule.subject.selects(labels));
+        Direction::BOTH.into_iter().any(|direction| {
+            let of = rules.clone().filter(|rule| rule.direction == direction);
+            filters::check(direction, of).is_err()
+        })
     }
 
     fn verdict(
@@ -29,26 +43,23 @@ impl Engine for Walk {
         peer: Identity,
         protocol: Protocol,
         port: u16,
-    ) -> Action {
+    ) -> Found {
         let Self(scenario) = self;
-        let own = scenario
-            .endpoints
-            .iter()
-            .find(|own| own.id == endpoint)
-            .unwrap();
-        let other = match scenario.identities.get(&peer) {
-            Some(labels) => walk::Other::Known(labels),
-            None => walk::Other::Unknown,
-        };
-        walk::verdict(
-            scenario.policies.iter().map(AsRef::as_ref),
-            &scenario.options,
-            &scenario.identities[&own.identity],
+        let own = scenario.endpoints.iter().find(|own| own.id == endpoint);
+        let other = scenario.identities.get(&peer);
+        let packet = walk::Packet {
+            endpoint: own.unwrap(),
             direction,
-            other,
+            other: other.map_or(walk::Other::Unknown, walk::Other::Known),
             protocol,
             port,
-        )
+        };
+        let walked = walk::verdict(&scenario.desired(), packet);
+        Found {
+            action: walked.action,
+            proxy_port: walked.proxy,
+            auth: walked.auth,
+        }
     }
 }
 

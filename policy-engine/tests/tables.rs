@@ -114,7 +114,7 @@ fn fresh(world: &World) -> Tables {
 }
 
 proptest! {
-    #![proptest_config(config(64))]
+    #![proptest_config(config(512))]
 
     #[test]
     fn tables_decide_as_the_plain_walk_does(worlds in world::worlds(1)) {
@@ -139,6 +139,11 @@ proptest! {
             }
         }
     }
+
+}
+
+proptest! {
+    #![proptest_config(config(64))]
 
     #[test]
     fn what_an_unknown_identity_may_do_everybody_may(worlds in world::worlds(1)) {

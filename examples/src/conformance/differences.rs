@@ -10,8 +10,15 @@ pub struct Difference {
 }
 
 /// Every difference; `docs/differences.md` prints them.
-pub const DIFFERENCES: &[Difference] = &[Difference {
-    id: "tricky-90",
-    reason: "A port with a leading zero is refused. Upstream reads \"010\" as 8 in one place and \
-             as 10 in another, and loses the rule for port 10 that stands beside it.",
-}];
+pub const DIFFERENCES: &[Difference] = &[
+    Difference {
+        id: "tricky-86",
+        reason: "A `toServices` that finds no service selects nobody. Upstream it is as if the \
+                 rule named no peer at all, and with ports that is everybody.",
+    },
+    Difference {
+        id: "tricky-90",
+        reason: "A port with a leading zero is refused. Upstream reads \"010\" as 8 in one place \
+                 and as 10 in another, and loses the rule for port 10 that stands beside it.",
+    },
+];

@@ -1,10 +1,21 @@
 //! What judges a scenario.
 
-use palisade_abi::{Action, Direction, EndpointId, Protocol, ProxyPort, TableSizes};
+use palisade_abi::{Action, Direction, EndpointId, Protocol, TableSizes};
 use palisade_identity::Identity;
-use palisade_policy::{Desired, LocalEndpoint, NamedPorts, Proxy, Tables};
+use palisade_policy::Tables;
 
 use super::scenario::Scenario;
+
+/// What is done with a packet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Found {
+    /// Whether it goes on, and to whom.
+    pub action: Action,
+    /// The port of the proxy, 0 for none.
+    pub proxy_port: u16,
+    /// The authentication that is asked for, 0 for none.
+    pub auth: u8,
+}
 
 /// Something that gives verdicts on a scenario.
 pub trait Engine: Sized {
@@ -14,6 +25,9 @@ pub trait Engine: Sized {
     /// What the engine cannot do with it, in words.
     fn new(scenario: &Scenario) -> Result<Self, String>;
 
+    /// Whether rules contradict each other such that the endpoint has no policy.
+    fn is_void(&self, endpoint: EndpointId) -> bool;
+
     /// What is done with a packet of an endpoint; `port` is the destination port or ICMP type.
     fn verdict(
         &self,
@@ -22,7 +36,7 @@ pub trait Engine: Sized {
         peer: Identity,
         protocol: Protocol,
         port: u16,
-    ) -> Action;
+    ) -> Found;
 }
 
 /// The decision tables that the kernel gets.
@@ -31,30 +45,16 @@ pub struct CompiledTables(Tables);
 
 impl Engine for CompiledTables {
     fn new(scenario: &Scenario) -> Result<Self, String> {
-        let endpoints: Vec<LocalEndpoint> = scenario
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| {
-                let labels = scenario.identities.get(&endpoint.identity)?.clone();
-                Some(LocalEndpoint::new(endpoint.id, labels))
-            })
-            .collect();
         let mut tables = Tables::new(TableSizes::default());
-        let desired = Desired {
-            identities: &scenario.identities,
-            endpoints: &endpoints,
-            policies: &scenario.policies,
-            options: &scenario.options,
-            named_ports: NamedPorts::NONE,
-            proxy_ports: &ProxyPort::new(DNS_PROXY)
-                .map(|port| (Proxy::Dns, port))
-                .into_iter()
-                .collect(),
-        };
-        match tables.update(&desired) {
+        match tables.update(&scenario.desired()) {
             Ok(_) => Ok(Self(tables)),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    fn is_void(&self, endpoint: EndpointId) -> bool {
+        let Self(tables) = self;
+        tables.conflicts().contains_key(&endpoint)
     }
 
     fn verdict(
@@ -64,13 +64,13 @@ impl Engine for CompiledTables {
         peer: Identity,
         protocol: Protocol,
         port: u16,
-    ) -> Action {
+    ) -> Found {
         let Self(tables) = self;
-        tables
-            .verdict(endpoint, direction, peer, protocol, port)
-            .action()
+        let verdict = tables.verdict(endpoint, direction, peer, protocol, port);
+        Found {
+            action: verdict.action(),
+            proxy_port: verdict.proxy_port,
+            auth: verdict.auth(),
+        }
     }
 }
-
-/// Where the vectors have the DNS proxy listen.
-const DNS_PROXY: u16 = 10_003;

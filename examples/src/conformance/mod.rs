@@ -6,6 +6,8 @@
 mod compare;
 mod differences;
 mod engine;
+mod entries;
+mod proxies;
 mod scenario;
 mod vector;
 
@@ -19,8 +21,8 @@ use thiserror::Error;
 
 pub use self::compare::{Outcome, run_one};
 pub use self::differences::{DIFFERENCES, Difference};
-pub use self::engine::{CompiledTables, Engine};
-pub use self::scenario::{Endpoint, Scenario, Unbuilt};
+pub use self::engine::{CompiledTables, Engine, Found};
+pub use self::scenario::{Scenario, Unbuilt};
 pub use self::vector::Vector;
 
 /// What became of the scenarios of a file.

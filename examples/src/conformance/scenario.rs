@@ -7,11 +7,14 @@ use std::sync::Arc;
 use palisade_abi::EndpointId;
 use palisade_identity::{Identity, Label, LabelSet, Prefix, Source, reserved};
 use palisade_policy::{
-    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, HostFirewall, IpBlocks,
-    L7Proxy, Level, NodeLabels, Options, Policy, Stack, Strictness, Tier, ingest,
+    AllowLocalhost, DefaultDenyChoice, Desired, Enforcement, ExtendedProtocols, HostFirewall,
+    IpBlocks, L7Proxy, Level, LocalEndpoint, NamedPorts, NodeLabels, Options, Policy, ProxyPorts,
+    Stack, Strictness, Tier, ingest,
 };
+use serde_json::Value;
 
-use super::vector::{Config, Vector};
+use super::vector::{Config, NamedPort, Vector};
+use super::{entries, proxies};
 
 /// What an engine judges.
 #[derive(Clone, Debug)]
@@ -25,18 +28,13 @@ pub struct Scenario {
     /// The policies that were taken.
     pub policies: Vec<Arc<Policy>>,
     /// The endpoints of the node.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<LocalEndpoint>,
+    /// The names of ports in the whole cluster.
+    pub named_ports: NamedPorts,
+    /// Where every proxy listens that a rule asks for.
+    pub proxy_ports: ProxyPorts,
     /// The documents that were refused.
     pub refused: BTreeSet<usize>,
-}
-
-/// An endpoint of a scenario.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Endpoint {
-    /// Its number.
-    pub id: EndpointId,
-    /// Its identity.
-    pub identity: Identity,
 }
 
 /// Why a scenario cannot be built.
@@ -58,31 +56,48 @@ impl Scenario {
         let mut policies = Vec::new();
         let mut refused = BTreeSet::new();
         for (index, document) in vector.policies.iter().enumerate() {
-            match ingest::read(&format!("{index}.json"), &document.to_string(), &options) {
-                Ok(more) => policies.extend(more.policies.into_iter().map(Arc::new)),
-                Err(errors) if errors.iter().all(ingest::Error::is_unmodelled) => {
-                    let first = errors.first().map(ToString::to_string);
-                    return Err(Unbuilt::Unmodelled(first.unwrap_or_default()));
-                }
-                Err(_) => {
+            match read(index, document, &options)? {
+                Some(more) => policies.extend(more.into_iter().map(Arc::new)),
+                None => {
                     refused.insert(index);
                 }
             }
         }
         let mut identities = known_identities(vector)?;
         let prefixes = allocate(vector, &policies, options.stack, &mut identities)?;
-        let endpoints = vector.endpoints.iter().map(|endpoint| Endpoint {
-            id: EndpointId::new(endpoint.id),
-            identity: Identity::new(endpoint.identity),
+        let endpoints = vector.endpoints.iter().map(|endpoint| {
+            let identity = identities.get(&Identity::new(endpoint.identity));
+            let unknown = || Unbuilt::Unreadable(format!("identity {}", endpoint.identity));
+            Ok(LocalEndpoint {
+                named_ports: named_ports(&endpoint.named_ports)?,
+                ..LocalEndpoint::new(
+                    EndpointId::new(endpoint.id),
+                    identity.ok_or_else(unknown)?.clone(),
+                )
+            })
         });
         Ok(Self {
+            endpoints: endpoints.collect::<Result<_, Unbuilt>>()?,
+            proxy_ports: proxies::ports(&policies),
+            named_ports: named_ports(&vector.egress_named_ports)?,
             options,
             identities,
             prefixes,
             policies,
-            endpoints: endpoints.collect(),
             refused,
         })
+    }
+
+    /// What the engine is to put in force.
+    pub fn desired(&self) -> Desired<'_> {
+        Desired {
+            identities: &self.identities,
+            endpoints: &self.endpoints,
+            policies: &self.policies,
+            options: &self.options,
+            named_ports: &self.named_ports,
+            proxy_ports: &self.proxy_ports,
+        }
     }
 
     /// The identity of an address: that of the longest prefix, else the world.
@@ -100,6 +115,31 @@ impl Scenario {
             (None, Stack::Dual) => Identity::WORLD_IPV6,
         }
     }
+}
+
+/// The policies of a document; `None` if it is refused.
+fn read(index: usize, document: &Value, options: &Options) -> Result<Option<Vec<Policy>>, Unbuilt> {
+    if document.get("kind").and_then(Value::as_str) == Some("PolicyEntries") {
+        return entries::read(index, document, options);
+    }
+    match ingest::read(&format!("{index}.json"), &document.to_string(), options) {
+        Ok(read) => Ok(Some(read.policies)),
+        Err(errors) if errors.iter().all(ingest::Error::is_unmodelled) => {
+            let first = errors.first().map(ToString::to_string);
+            Err(Unbuilt::Unmodelled(first.unwrap_or_default()))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+fn named_ports(ports: &[NamedPort]) -> Result<NamedPorts, Unbuilt> {
+    let mut named = NamedPorts::new();
+    for port in ports {
+        let protocol = port.proto.parse();
+        let protocol = protocol.map_err(|_| Unbuilt::Unreadable(format!("{port:?}")))?;
+        named.insert(&port.name, protocol, port.port);
+    }
+    Ok(named)
 }
 
 fn options(config: &Config) -> Options {
@@ -122,7 +162,11 @@ fn options(config: &Config) -> Options {
         strictness: Strictness::Lenient,
         // In the vectors all kinds of document share the first tier.
         tier: Tier::Admin,
-        host_firewall: HostFirewall::Disabled,
+        host_firewall: if config.host_firewall {
+            HostFirewall::Enabled
+        } else {
+            HostFirewall::Disabled
+        },
         stack: if config.ipv4_only {
             Stack::Single
         } else {
@@ -181,7 +225,27 @@ fn allocate(
             .prefix
             .parse()
             .map_err(|_| Unbuilt::Unreadable(format!("prefix {}", prefix.prefix)))?;
-        named.insert(key(parsed), labels(&prefix.labels)?);
+        let before = named.entry(key(parsed)).or_default();
+        for label in &labels(&prefix.labels)? {
+            *before = before.with(label.clone());
+        }
+    }
+    for group in &vector.cidr_groups {
+        let own = group
+            .labels
+            .iter()
+            .map(|(key, value)| format!("cidrgroup:{key}={value}"));
+        let name = format!("cidrgroup:io.cilium.policy.cidrgroupname/{}", group.name);
+        let own = labels(&own.chain([name]).collect::<Vec<_>>())?;
+        for text in &group.cidrs {
+            let prefix: Prefix = text
+                .parse()
+                .map_err(|_| Unbuilt::Unreadable(format!("prefix {text}")))?;
+            let labels = named.entry(key(prefix)).or_default();
+            for label in &own {
+                *labels = labels.with(label.clone());
+            }
+        }
     }
     for prefix in policies.iter().flat_map(|policy| policy.prefixes()) {
         let labels = named.entry(key(prefix)).or_default();
@@ -194,7 +258,13 @@ fn allocate(
     let mut found = Vec::new();
     for (_, prefix) in named.keys() {
         let labels = merged(*prefix, &named, vector.config.cidr_match_nodes, stack);
-        let fixed = reserved::by_labels(&labels).filter(|_| !(nodes_apart && is_node(&labels)));
+        let fixed = if is_node(&labels) {
+            // All nodes are one, but those with the API server.
+            let kept = labels.filtered(|label| label.source() == Source::Reserved);
+            reserved::by_labels(&kept).filter(|_| !nodes_apart)
+        } else {
+            reserved::by_labels(&labels)
+        };
         let identity = fixed.unwrap_or_else(|| numbers.number(&labels));
         identities.entry(identity).or_insert(labels);
         found.push((*prefix, identity));
@@ -256,9 +326,9 @@ fn merged(
         return labels.filtered(|label| keep_addresses || !by_address.contains(&label.source()));
     }
     let world = match stack {
-        Stack::Single => "world",
+        Stack::Single if prefix.address().is_ipv4() => "world",
         Stack::Dual if prefix.address().is_ipv4() => "world-ipv4",
-        Stack::Dual => "world-ipv6",
+        Stack::Single | Stack::Dual => "world-ipv6",
     };
     match Label::reserved(world) {
         Ok(world) => labels.with(world),

@@ -1,5 +1,7 @@
 //! The wire form of a scenario.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,8 +14,13 @@ pub struct Vector {
     pub(super) config: Config,
     pub(super) identities: Vec<Identity>,
     pub(super) endpoints: Vec<Endpoint>,
+    /// The names of ports in the whole cluster.
+    #[serde(default)]
+    pub(super) egress_named_ports: Vec<NamedPort>,
     #[serde(default)]
     pub(super) prefixes: Vec<Prefix>,
+    #[serde(default)]
+    pub(super) cidr_groups: Vec<CidrGroup>,
     pub(super) policies: Vec<Value>,
     pub(super) queries: Vec<Query>,
     pub(super) expected: Expected,
@@ -28,6 +35,8 @@ pub struct Vector {
 pub(super) struct Config {
     pub(super) enforcement: Option<String>,
     pub(super) allow_localhost: Option<String>,
+    #[serde(default)]
+    pub(super) host_firewall: bool,
     #[serde(default)]
     pub(super) ipv4_only: bool,
     #[serde(default)]
@@ -52,9 +61,49 @@ pub(super) struct Identity {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Endpoint {
     pub(super) id: u16,
     pub(super) identity: u32,
+    #[serde(default)]
+    pub(super) named_ports: Vec<NamedPort>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct NamedPort {
+    pub(super) name: String,
+    pub(super) proto: String,
+    pub(super) port: u16,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct CidrGroup {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) cidrs: Vec<String>,
+}
+
+/// A document of rules as the other engine keeps them.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Entries {
+    pub(super) entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Entry {
+    pub(super) tier: u8,
+    pub(super) priority: f64,
+    pub(super) verdict: String,
+    pub(super) ingress: bool,
+    pub(super) default_deny: bool,
+    pub(super) subject: Value,
+    pub(super) l3: Option<BTreeMap<String, Vec<Value>>>,
+    #[serde(default)]
+    pub(super) ports: Vec<Value>,
+    pub(super) auth: Option<Value>,
+    pub(super) log: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -82,6 +131,28 @@ pub(super) struct Expected {
     #[serde(default)]
     pub(super) policy_errors: Vec<PolicyError>,
     pub(super) verdicts: Vec<Verdict>,
+    #[serde(default)]
+    pub(super) endpoints: Vec<ExpectedEndpoint>,
+    #[serde(default)]
+    pub(super) allocated: Vec<Allocated>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ExpectedEndpoint {
+    pub(super) ep: u16,
+    pub(super) error: Option<String>,
+    /// Redirects of different parsers that meet on a port, of which the other engine takes any.
+    #[serde(default)]
+    pub(super) redirect_conflicts: Value,
+}
+
+/// The identity of a prefix.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Allocated {
+    pub(super) prefix: String,
+    pub(super) id: u32,
+    pub(super) labels: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -95,5 +166,9 @@ pub(super) struct Verdict {
     #[serde(rename = "verdict")]
     pub(super) action: String,
     pub(super) peer: u32,
+    #[serde(default)]
+    pub(super) proxy_port: u16,
+    #[serde(default)]
+    pub(super) auth: u8,
     pub(super) ref_differs: Option<String>,
 }

@@ -25,6 +25,7 @@ pub(crate) use self::subjects::{Otherwise, Side, sides};
 
 use self::decide::{Decider, Forms, Levels, Matched, Sources, Who};
 use self::groups::Groups;
+use crate::filters::{self, Conflict};
 use crate::named_ports::NamedPorts;
 use crate::options::Options;
 use crate::proxy_ports::ProxyPorts;
@@ -74,12 +75,16 @@ pub(crate) struct Compiled {
     pub(crate) logical: Logical,
     pub(crate) signatures: Both<Signatures>,
     pub(crate) given: Given,
+    /// The endpoints whose rules contradict each other.
+    pub(crate) conflicts: BTreeMap<EndpointId, Arc<Conflict>>,
 }
 
 /// Compiles from scratch.
 pub(crate) fn compile(desired: &Desired<'_>, cookies: &Cookies) -> Compiled {
     let rules = sorted_rules(desired.policies);
-    let (sides, endpoints) = distinct_sides(desired, &rules);
+    let (sides, mut endpoints) = distinct_sides(desired, &rules);
+    let conflicts = conflicts(&sides, &endpoints, &rules);
+    endpoints.retain(|endpoint, _| !conflicts.contains_key(endpoint));
     let (signatures, identities) = split_identities(desired, &rules, &sides);
     let mut groups = Groups::default();
     let mut forms = Forms::new();
@@ -116,7 +121,32 @@ pub(crate) fn compile(desired: &Desired<'_>, cookies: &Cookies) -> Compiled {
         logical,
         signatures,
         given: rows.given,
+        conflicts,
     }
+}
+
+/// The endpoints whose rules contradict each other.
+fn conflicts(
+    sides: &[Sided],
+    endpoints: &BTreeMap<EndpointId, Both<u32>>,
+    rules: &[&Rule],
+) -> BTreeMap<EndpointId, Arc<Conflict>> {
+    let check = |(direction, side): &Sided| {
+        let in_force = side
+            .rules
+            .iter()
+            .filter_map(|place| rules.get(*place as usize).copied());
+        filters::check(*direction, in_force).err().map(Arc::new)
+    };
+    let found: Vec<Option<Arc<Conflict>>> = sides.iter().map(check).collect();
+    let of = |place: u32| found.get(place as usize).cloned().flatten();
+    endpoints
+        .iter()
+        .filter_map(|(endpoint, pair)| {
+            let conflict = of(pair.ingress).or_else(|| of(pair.egress))?;
+            Some((*endpoint, conflict))
+        })
+        .collect()
 }
 
 /// Every rule, in the order that they decide in; what breaks ties is the name of the resource, then

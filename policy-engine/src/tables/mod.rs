@@ -29,6 +29,7 @@ pub use self::image::{Image, OutsideTable};
 use self::state::State;
 use crate::budget::Fill;
 use crate::compile::{self, Both, Cookies, Desired, LocalEndpoint, Origin, Signature, Signatures};
+use crate::filters::Conflict;
 use crate::named_ports::NamedPorts;
 use crate::options::Options;
 use crate::proxy_ports::ProxyPorts;
@@ -69,6 +70,7 @@ pub struct Tables {
     cookies: Cookies,
     signatures: Both<Signatures>,
     inputs: Inputs,
+    conflicts: BTreeMap<EndpointId, Arc<Conflict>>,
 }
 
 /// What the tables were last made from.
@@ -126,6 +128,7 @@ impl Tables {
             cookies,
             signatures: Both::default(),
             inputs: Inputs::default(),
+            conflicts: BTreeMap::new(),
         }
     }
 
@@ -170,6 +173,7 @@ impl Tables {
         self.cookies.commit(compiled.given);
         self.signatures = compiled.signatures;
         self.inputs = Inputs::of(desired);
+        self.conflicts = compiled.conflicts;
         Ok(writes)
     }
 
@@ -236,6 +240,12 @@ impl Tables {
     /// What the cookie of a verdict leads to; for some time also after the rule is gone.
     pub fn origin(&self, cookie: Cookie) -> Option<&Origin> {
         self.cookies.origin(cookie)
+    }
+
+    /// The endpoints whose rules contradict each other, and how. Nothing of what is desired for
+    /// them is in force; one that had no policy before denies everything.
+    pub const fn conflicts(&self) -> &BTreeMap<EndpointId, Arc<Conflict>> {
+        &self.conflicts
     }
 
     /// The contents of the tables.

@@ -126,8 +126,9 @@ impl Candidate {
 impl Best {
     /// This tier where it decides, the next one where it does not.
     fn then(&self, next: &Self) -> Self {
+        // A pass stays where nothing follows: the group must not fall back to what it left behind.
         let choose = |one: Option<Candidate>, other: Option<Candidate>| {
-            one.filter(|one| one.decides()).or(other)
+            one.filter(|one| one.decides()).or(other).or(one)
         };
         let groups = self.specific.iter().chain(&next.specific);
         let mut groups: Vec<PortGroup> = groups.map(|(group, _)| *group).collect();
