@@ -27,7 +27,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::rig::{Place, Rig, Setup};
-use crate::walk::{Other, Packet, Walked};
+use crate::walk::{Other, Walked};
 
 /// Questions that the programs are asked about each random node.
 const QUESTIONS: usize = 120;
@@ -188,7 +188,7 @@ fn program_tables_and_plain_walk_agree_about_random_policies() {
                 .identities
                 .get(&peer)
                 .map_or(Other::Unknown, Other::Known);
-            let packet = Packet {
+            let packet = walk::Packet {
                 endpoint: local,
                 direction,
                 other,

@@ -77,7 +77,7 @@ impl Agent {
     fn hand_in(&mut self) -> Result<Vec<Write>, Box<dyn Error>> {
         let read = ingest::read("web.yaml", POLICY, &Options::default());
         let read = read.map_err(|errors| format!("{errors:?}"))?;
-        let policies = read.policies.into_iter().map(Arc::new).collect();
+        let policies: Vec<_> = read.policies.into_iter().map(Arc::new).collect();
         self.take(Event::Policies(policies.into()))?;
         for (name, host) in [("web", 2), ("cart", 3), ("db", 4)] {
             self.take(Event::EndpointAdded(pod(name, host)?))?;
