@@ -107,6 +107,8 @@ fn update_the_cache(criterion: &mut Criterion) {
     for count in [1_000, 100_000] {
         let limits = Limits {
             names_per_endpoint: count,
+            addresses_per_endpoint: count,
+            bytes_per_endpoint: usize::MAX,
             ..Limits::default()
         };
         let mut cache = Cache::new(limits);

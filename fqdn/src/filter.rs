@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use crate::label_hash::LabelHash;
 use crate::name::DnsName;
 use crate::pattern::MatchPattern;
 use crate::pattern_set::{PatternId, PatternSet};
@@ -33,9 +34,9 @@ use crate::pattern_set::{PatternId, PatternSet};
 #[derive(Clone, Debug)]
 pub struct Filter<K, R> {
     patterns: PatternSet,
-    by_key: HashMap<K, Arc<RuleSet<R>>>,
-    /// Equal sets are kept once; the number says how many keys have it.
-    sets: HashMap<Arc<RuleSet<R>>, usize>,
+    by_key: HashMap<K, RuleSet<R>>,
+    /// Equal pages are kept once; the number says how many sets have it.
+    pages: HashMap<Page<R>, usize, LabelHash>,
 }
 
 /// What becomes of a query.
@@ -50,20 +51,27 @@ pub enum Decision<'a, R> {
     Refuse,
 }
 
-/// Rules by pattern, sorted; of several rules with one pattern only the least.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+/// Rules by pattern, in pages.
+///
+/// Patterns of one policy have numbers that lie together, so that sets which differ by a few rules
+/// share nearly all their pages.
+#[derive(Clone, Debug)]
 struct RuleSet<R> {
     /// The rule `*`, which no pattern is needed for.
     everything: Option<R>,
-    rules: Box<[(PatternId, R)]>,
+    pages: Box<[Page<R>]>,
 }
+
+/// Rules whose patterns have the same number but for its last bits, sorted; of several rules with
+/// one pattern only the least. None is empty.
+type Page<R> = Arc<[(PatternId, R)]>;
 
 impl<K, R> Default for Filter<K, R> {
     fn default() -> Self {
         Self {
             patterns: PatternSet::default(),
             by_key: HashMap::new(),
-            sets: HashMap::new(),
+            pages: HashMap::default(),
         }
     }
 }
@@ -128,7 +136,7 @@ impl<K: Eq + Hash, R: Eq + Hash + Ord> Filter<K, R> {
         &self.patterns
     }
 
-    fn intern(&mut self, rules: impl IntoIterator<Item = (MatchPattern, R)>) -> Arc<RuleSet<R>> {
+    fn intern(&mut self, rules: impl IntoIterator<Item = (MatchPattern, R)>) -> RuleSet<R> {
         let mut everything = None;
         let mut listed = Vec::new();
         for (pattern, rule) in rules {
@@ -138,44 +146,50 @@ impl<K: Eq + Hash, R: Eq + Hash + Ord> Filter<K, R> {
                     None => rule,
                 });
             } else {
-                listed.push((self.patterns.insert(&pattern), rule));
+                listed.push((self.patterns.number_of(&pattern), rule));
             }
         }
         listed.sort_unstable();
-        listed.dedup_by(|next, kept| {
-            let double = next.0 == kept.0;
-            if double {
-                self.patterns.remove(next.0);
-            }
-            double
-        });
-        let set = RuleSet {
-            everything,
-            rules: listed.into(),
-        };
-        let known = self.sets.get_key_value(&set);
-        if let Some((shared, keys)) = known.map(|(shared, keys)| (Arc::clone(shared), *keys)) {
-            // Its patterns were counted when the set was first seen.
-            for (id, _) in &set.rules {
-                self.patterns.remove(*id);
-            }
-            self.sets.insert(Arc::clone(&shared), keys + 1);
-            return shared;
+        listed.dedup_by(|next, kept| next.0 == kept.0);
+        let mut pages = Vec::new();
+        let mut rest = listed.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let number = page_of(first.0);
+            let more = std::iter::from_fn(|| rest.next_if(|(id, _)| page_of(*id) == number));
+            pages.push(std::iter::once(first).chain(more).collect());
         }
-        let set = Arc::new(set);
-        self.sets.insert(Arc::clone(&set), 1);
-        set
+        let pages = pages.into_iter().map(|page| self.share(page)).collect();
+        RuleSet { everything, pages }
+    }
+
+    /// The page that is kept, of those equal to this one.
+    fn share(&mut self, page: Vec<(PatternId, R)>) -> Page<R> {
+        if let Some((known, _)) = self.pages.get_key_value(page.as_slice()) {
+            let known = Arc::clone(known);
+            if let Some(sets) = self.pages.get_mut(&known) {
+                *sets += 1;
+            }
+            return known;
+        }
+        for (id, _) in &page {
+            self.patterns.take(*id);
+        }
+        let page: Page<R> = page.into();
+        self.pages.insert(Arc::clone(&page), 1);
+        page
     }
 
     fn release(&mut self, set: &RuleSet<R>) {
-        let Some(keys) = self.sets.get_mut(set) else {
-            return;
-        };
-        *keys -= 1;
-        if *keys == 0 {
-            self.sets.remove(set);
-            for (id, _) in &set.rules {
-                self.patterns.remove(*id);
+        for page in &set.pages {
+            let Some(sets) = self.pages.get_mut(page) else {
+                continue;
+            };
+            *sets -= 1;
+            if *sets == 0 {
+                self.pages.remove(page);
+                for (id, _) in page.iter() {
+                    self.patterns.remove(*id);
+                }
             }
         }
     }
@@ -185,9 +199,23 @@ impl<R: Ord> RuleSet<R> {
     /// The least rule that allows a name that these patterns match.
     fn allows(&self, matching: &[PatternId]) -> Option<&R> {
         let found = matching.iter().filter_map(|id| {
-            let place = self.rules.binary_search_by_key(id, |(id, _)| *id).ok()?;
-            self.rules.get(place).map(|(_, rule)| rule)
+            let number = |page: &Page<R>| page.first().map(|(id, _)| page_of(*id));
+            let page = self
+                .pages
+                .binary_search_by_key(&Some(page_of(*id)), number)
+                .ok()?;
+            let page = self.pages.get(page)?;
+            let place = page.binary_search_by_key(id, |(id, _)| *id).ok()?;
+            page.get(place).map(|(_, rule)| rule)
         });
         found.chain(&self.everything).min()
     }
 }
+
+/// The page that a pattern belongs to.
+const fn page_of(id: PatternId) -> u32 {
+    id.get() / PAGE
+}
+
+/// Patterns of one page.
+const PAGE: u32 = 64;

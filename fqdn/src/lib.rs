@@ -71,7 +71,9 @@ mod serialize;
 mod trie;
 pub mod wire;
 
-pub use self::cache::{Answer, Cache, Changes, Limits, Live, Lookup, Record};
+pub use self::cache::{
+    Answer, Bound, Cache, Changes, Eviction, Limits, Live, Lookup, Record, Usage, journal,
+};
 pub use self::filter::{Decision, Filter};
 pub use self::name::{DnsName, Labels, NameError};
 pub use self::pattern::{Level, MatchPattern, PatternError};

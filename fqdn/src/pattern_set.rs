@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::label_hash::LabelHash;
 use crate::name::DnsName;
 use crate::pattern::MatchPattern;
 use crate::trie::Trie;
@@ -37,7 +38,7 @@ impl PatternId {
 #[derive(Clone, Debug, Default)]
 pub struct PatternSet {
     trie: Trie,
-    ids: HashMap<MatchPattern, PatternId>,
+    ids: HashMap<MatchPattern, PatternId, LabelHash>,
     entries: Vec<Option<Entry>>,
     free: Vec<PatternId>,
     match_all: Option<PatternId>,
@@ -52,17 +53,21 @@ struct Entry {
 impl PatternSet {
     /// Adds a pattern, or one more user to a pattern that is there.
     pub fn insert(&mut self, pattern: &MatchPattern) -> PatternId {
+        let id = self.number_of(pattern);
+        self.take(id);
+        id
+    }
+
+    /// The number of a pattern; one that is new has no user until it is [taken](Self::take).
+    pub(crate) fn number_of(&mut self, pattern: &MatchPattern) -> PatternId {
         if let Some(&id) = self.ids.get(pattern) {
-            if let Some(entry) = self.entry_mut(id) {
-                entry.users += 1;
-            }
             return id;
         }
         let id = self.number();
         if let Some(place) = self.entries.get_mut(id.0 as usize) {
             *place = Some(Entry {
                 pattern: pattern.clone(),
-                users: 1,
+                users: 0,
             });
         }
         self.ids.insert(pattern.clone(), id);
@@ -72,6 +77,13 @@ impl PatternSet {
             self.trie.insert(pattern, id);
         }
         id
+    }
+
+    /// Adds a user to a pattern.
+    pub(crate) fn take(&mut self, id: PatternId) {
+        if let Some(entry) = self.entry_mut(id) {
+            entry.users += 1;
+        }
     }
 
     /// Takes one user from a pattern; with its last one the pattern goes.

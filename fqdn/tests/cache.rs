@@ -5,15 +5,21 @@ use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use palisade_abi::EndpointId;
-use palisade_fqdn::{Answer, Cache, Changes, DnsName, Limits, MatchPattern};
+use palisade_abi::{Address, EndpointId};
+use palisade_fqdn::{
+    Answer, Bound, Cache, Changes, DnsName, Eviction, Limits, MatchPattern, Usage, journal,
+};
 use proptest::prelude::*;
 
 type Pair = (IpAddr, DnsName);
 
 const LIMITS: Limits = Limits {
     addresses_per_name: 4,
-    names_per_endpoint: 3,
+    names_per_endpoint: 5,
+    addresses_per_endpoint: 9,
+    bytes_per_endpoint: 1200,
+    addresses: 20,
+    bytes: 2700,
     min_ttl: Duration::from_millis(1500),
     max_ttl: Duration::from_secs(20),
     grace: Duration::from_millis(500),
@@ -34,6 +40,7 @@ struct Model {
     /// When a name was last used, which is not always when one of its addresses was.
     used: BTreeMap<(u16, DnsName), u64>,
     turn: u64,
+    evicted: Vec<Eviction>,
 }
 
 impl Model {
@@ -73,7 +80,13 @@ impl Model {
         }
         self.used.insert(key.clone(), self.turn);
         self.trim_addresses(&key, live);
-        self.trim_names(step.endpoint, live);
+        while let Some(bound) = self.over_in(step.endpoint)
+            && self.give_up(step.endpoint, &key, bound, live)
+        {}
+        while let Some(bound) = self.over()
+            && let Some(largest) = self.largest(&key)
+            && self.give_up(largest, &key, bound, live)
+        {}
     }
 
     fn trim_addresses(&mut self, key: &(u16, DnsName), live: &Alive) {
@@ -109,19 +122,81 @@ impl Model {
             }
         }
         self.held = held;
+        if excess > 0 {
+            let victims = dead.iter().chain(live_victims);
+            let mut addresses: Vec<IpAddr> = victims.map(|victim| victim.address).collect();
+            addresses.sort_unstable_by_key(|address| Address::from(*address));
+            self.evicted.push(Eviction {
+                endpoint: EndpointId::new(key.0),
+                name: key.1.clone(),
+                addresses,
+                bound: Bound::AddressesPerName,
+                live: !live_victims.is_empty(),
+            });
+        }
     }
 
-    fn trim_names(&mut self, endpoint: u16, live: &Alive) {
+    /// Names, addresses and bytes of an endpoint, or of all.
+    fn sums(&self, endpoint: Option<u16>) -> (usize, usize, usize) {
+        let mine = |of: u16| endpoint.is_none_or(|endpoint| endpoint == of);
+        let names: Vec<_> = self.used.keys().filter(|(of, _)| mine(*of)).collect();
+        let addresses = self.held.iter().filter(|held| mine(held.endpoint)).count();
+        let lengths = names.iter().map(|(_, name)| 120 + name.as_wire().len());
+        (
+            names.len(),
+            addresses,
+            lengths.sum::<usize>() + 80 * addresses,
+        )
+    }
+
+    fn over_in(&self, endpoint: u16) -> Option<Bound> {
+        let (names, addresses, bytes) = self.sums(Some(endpoint));
+        let over = [
+            (names > LIMITS.names_per_endpoint, Bound::NamesPerEndpoint),
+            (
+                addresses > LIMITS.addresses_per_endpoint,
+                Bound::AddressesPerEndpoint,
+            ),
+            (bytes > LIMITS.bytes_per_endpoint, Bound::BytesPerEndpoint),
+        ];
+        over.iter().find(|(over, _)| *over).map(|(_, bound)| *bound)
+    }
+
+    fn over(&self) -> Option<Bound> {
+        let (_, addresses, bytes) = self.sums(None);
+        let over = [
+            (addresses > LIMITS.addresses, Bound::Addresses),
+            (bytes > LIMITS.bytes, Bound::Bytes),
+        ];
+        over.iter().find(|(over, _)| *over).map(|(_, bound)| *bound)
+    }
+
+    /// Who uses most and has another name than the newest.
+    fn largest(&self, newest: &(u16, DnsName)) -> Option<u16> {
+        let endpoints: BTreeSet<u16> = self
+            .used
+            .keys()
+            .filter(|key| *key != newest)
+            .map(|key| key.0)
+            .collect();
+        endpoints
+            .into_iter()
+            .max_by_key(|endpoint| (self.sums(Some(*endpoint)).2, *endpoint))
+    }
+
+    fn give_up(
+        &mut self,
+        endpoint: u16,
+        newest: &(u16, DnsName),
+        bound: Bound,
+        live: &Alive,
+    ) -> bool {
         let mut names: Vec<_> = self
             .used
             .iter()
-            .filter(|((of, _), _)| *of == endpoint)
+            .filter(|(key, _)| key.0 == endpoint && *key != newest)
             .collect();
-        if names.len() <= LIMITS.names_per_endpoint {
-            return;
-        }
         names.sort_by_key(|(_, used)| **used);
-        names.retain(|(_, used)| **used < self.turn);
         let dead = |key: &&(u16, DnsName)| {
             let mut held = self.held.iter().filter(|held| held.name == key.1);
             !held.any(|held| held.endpoint == endpoint && live.contains(&(endpoint, held.address)))
@@ -130,19 +205,36 @@ impl Model {
         let (dead, alive): (Vec<_>, Vec<_>) = keys.partition(dead);
         let victim = dead.first().or(alive.first()).copied().cloned();
         let Some(victim) = victim else {
-            return;
+            return false;
         };
+        let is_live = dead.is_empty();
         // Live names are passed over up to the victim, or all of them if every name is live.
         let used = |key: &(u16, DnsName)| self.used.get(key).copied();
         let passed = alive
             .into_iter()
-            .filter(|key| dead.is_empty() || used(key) < used(&victim));
+            .filter(|key| is_live || used(key) < used(&victim));
         let spared: Vec<_> = passed.filter(|key| **key != victim).cloned().collect();
         for key in spared {
             self.turn += 1;
             self.used.insert(key, self.turn);
         }
+        let of_victim = |held: &&Held| (held.endpoint, &held.name) == (victim.0, &victim.1);
+        let mut addresses: Vec<IpAddr> = self
+            .held
+            .iter()
+            .filter(of_victim)
+            .map(|held| held.address)
+            .collect();
+        addresses.sort_unstable_by_key(|address| Address::from(*address));
+        self.evicted.push(Eviction {
+            endpoint: EndpointId::new(victim.0),
+            name: victim.1.clone(),
+            addresses,
+            bound,
+            live: is_live,
+        });
         self.forget(|held| (held.endpoint, &held.name) == (victim.0, &victim.1));
+        true
     }
 
     fn expire(&mut self, now: Duration, live: &Alive) {
@@ -205,20 +297,22 @@ fn name() -> impl Strategy<Value = DnsName> {
     "[a-f]".prop_map(|label| DnsName::parse(&label).unwrap_or(DnsName::root()))
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn update() -> impl Strategy<Value = Update> {
     let addresses = prop::collection::vec(address(), 0..6);
-    let update =
-        (endpoint(), name(), addresses, 0_u64..6000).prop_map(|(endpoint, name, a, ttl)| {
-            let ttl = Duration::from_millis(ttl);
-            Step::Update(Update {
-                endpoint,
-                name,
-                addresses: a,
-                ttl,
-            })
-        });
+    (endpoint(), name(), addresses, 0_u64..6000).prop_map(|(endpoint, name, addresses, ttl)| {
+        let ttl = Duration::from_millis(ttl);
+        Update {
+            endpoint,
+            name,
+            addresses,
+            ttl,
+        }
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => update,
+        12 => update().prop_map(Step::Update),
         4 => Just(Step::Expire),
         3 => prop::collection::btree_set((endpoint(), address()), 0..8).prop_map(Step::Live),
         1 => endpoint().prop_map(Step::RemoveEndpoint),
@@ -232,11 +326,12 @@ proptest! {
     fn the_cache_does_what_the_list_does(steps in prop::collection::vec((step(), 0_u64..2500), 1..80)) {
         let (mut cache, mut model) = (Cache::new(LIMITS), Model::default());
         let (mut now, mut alive) = (Duration::ZERO, Alive::new());
-        for (step, pause) in steps {
+        let mut journal = cache.start_journal();
+        for (number, (step, pause)) in steps.into_iter().enumerate() {
             now += Duration::from_millis(pause);
             let before = model.pairs();
             let live = |endpoint: EndpointId, address| alive.contains(&(endpoint.get(), address));
-            let changes = match step {
+            let mut changes = match step {
                 Step::Update(update) => {
                     model.update(&update, now, &alive);
                     let Update { endpoint, name, addresses, ttl } = &update;
@@ -261,16 +356,87 @@ proptest! {
                     cache.forget(&MatchPattern::parse_name(&name.to_string(), palisade_fqdn::Level::Agent)?)
                 }
                 Step::Restart => {
+                    journal.extend(cache.take_journal());
+                    cut_anywhere(&journal, now)?;
                     cache = Cache::restore(LIMITS, &cache.snapshot());
+                    journal = cache.start_journal();
                     Changes::default()
                 }
             };
+            let evicted = std::mem::take(&mut changes.evicted);
+            prop_assert_eq!(evicted, std::mem::take(&mut model.evicted));
             compare(&cache, &model, &before, changes)?;
+            let due = cache.next_expiry();
+            let first = model.held.iter().map(|held| held.expires).min();
+            prop_assert!(due <= first.map(|first| first.max(now)) && due.is_some() == first.is_some());
+            journal.extend(cache.take_journal());
+            if number % 8 > 0 {
+                continue;
+            }
+            let replayed = Cache::replay(LIMITS, &journal);
+            prop_assert_eq!((replayed.length, replayed.cut), (journal.len(), None));
+            prop_assert_eq!(unordered(&replayed.cache), unordered(&cache));
+            prop_assert_eq!(replayed.cache.usage(), cache.usage());
         }
         let gone = cache.expire(Duration::MAX, &|_, _| false);
         prop_assert_eq!(gone.removed.into_iter().collect::<BTreeSet<_>>(), model.pairs());
         prop_assert!(cache.lookups().next().is_none() && cache.pair_count() == 0);
+        prop_assert_eq!(cache.usage(), Usage::default());
     }
+
+    #[test]
+    fn a_changed_byte_cuts_a_journal(
+        updates in prop::collection::vec(update(), 1..20),
+        place in any::<prop::sample::Index>(),
+        flip in 1_u8..,
+    ) {
+        let mut cache = Cache::new(LIMITS);
+        let mut journal = cache.start_journal();
+        for Update { endpoint, name, addresses, ttl } in &updates {
+            let (endpoint, ttl) = (EndpointId::new(*endpoint), *ttl);
+            let _changes = cache.update(&Answer { endpoint, name, addresses, ttl }, SECOND, &|_, _| false);
+        }
+        journal.extend(cache.take_journal());
+        let whole = Cache::replay(LIMITS, &journal);
+        prop_assert_eq!(whole.cut, None);
+        let place = place.index(journal.len());
+        journal[place] ^= flip;
+        let cut = Cache::replay(LIMITS, &journal);
+        prop_assert!(cut.cut.is_some_and(|cut| cut.offset <= place) && cut.length <= place);
+        prop_assert_eq!(unordered(&Cache::replay(LIMITS, journal.get(..cut.length).unwrap_or_default()).cache), unordered(&cut.cache));
+    }
+}
+
+/// What is held, whatever was used when.
+fn unordered(cache: &Cache) -> BTreeSet<(u16, DnsName, IpAddr, Duration)> {
+    let lookups = cache.lookups();
+    lookups
+        .map(|at| (at.endpoint.get(), at.name.clone(), at.address, at.expires))
+        .collect()
+}
+
+/// A journal cut at any byte is good up to the last whole entry.
+fn cut_anywhere(journal: &[u8], now: Duration) -> Result<(), TestCaseError> {
+    let mut ends = BTreeSet::from([0]);
+    let mut entries = journal::Entries::new(journal);
+    prop_assert!(journal.len() >= 16);
+    ends.insert(16);
+    while let Some(entry) = entries.next() {
+        prop_assert!(entry.is_ok());
+        ends.insert(entries.length());
+    }
+    for end in (0..=journal.len()).step_by(1 + journal.len() / 37) {
+        let replayed = Cache::replay(LIMITS, journal.get(..end).unwrap_or_default());
+        prop_assert_eq!(Some(&replayed.length), ends.range(..=end).next_back());
+        prop_assert_eq!(
+            replayed.cut.is_some(),
+            replayed.length < end,
+            "{:?} {:?}",
+            replayed.cut,
+            now
+        );
+    }
+    Ok(())
 }
 
 fn compare(
@@ -365,6 +531,7 @@ fn the_next_expiry_is_never_too_late() -> Result<(), Box<dyn Error>> {
 fn twenty_thousand_names_of_one_address_go_at_once() -> Result<(), Box<dyn Error>> {
     let mut cache = Cache::new(Limits {
         names_per_endpoint: 20_000,
+        bytes_per_endpoint: 8 << 20,
         ..Limits::default()
     });
     let address: IpAddr = "192.0.2.1".parse()?;

@@ -1,25 +1,32 @@
 //! What names were answered with, for how long, and for whom.
 
-mod due;
+mod changes;
 mod endpoint;
+mod entry;
+pub mod journal;
 mod limits;
 mod moment;
 mod names;
+mod pairs;
+mod slab;
 mod snapshot;
+mod store;
+mod view;
+mod wheel;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use palisade_abi::{Address, EndpointId};
 
-pub use self::limits::Limits;
+pub use self::changes::{Answer, Changes, Eviction, Live, Lookup, Usage};
+pub use self::limits::{Bound, Limits};
 pub use self::snapshot::Record;
 
-use self::due::{Due, Place};
-use self::endpoint::{Endpoint, Entry, Turn};
+use self::entry::EntryId;
+use self::journal::Recorder;
 use self::moment::Moment;
-use self::names::{NameId, Names};
+use self::store::Store;
 use crate::name::DnsName;
 use crate::pattern::MatchPattern;
 
@@ -29,7 +36,8 @@ use crate::pattern::MatchPattern;
 /// a pair of address and name while any endpoint does. What changes for the node is handed out as
 /// [`Changes`]. An address whose time is over stays as long as a connection to it lives.
 ///
-/// Time is a duration since whatever the caller likes, such as boot.
+/// Time is a duration since whatever the caller likes, such as boot. For a restart there is a
+/// [snapshot](Cache::snapshot), or a [journal](crate::journal).
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,279 +64,324 @@ use crate::pattern::MatchPattern;
 #[derive(Clone, Debug)]
 pub struct Cache {
     limits: Limits,
-    names: Names,
-    endpoints: BTreeMap<EndpointId, Endpoint>,
-    due: Due,
-    /// Names over all endpoints.
-    entries: usize,
-    turn: Turn,
+    store: Store,
+    /// What happened since somebody last asked, if anybody wants to know.
+    recorder: Option<Recorder>,
 }
-
-/// What an endpoint was answered.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
-    /// Who asked.
-    pub endpoint: EndpointId,
-    /// The name that was asked for.
-    pub name: &'a DnsName,
-    /// The addresses; of more than the limit only the first count.
-    pub addresses: &'a [IpAddr],
-    /// How long they hold.
-    pub ttl: Duration,
-}
-
-/// Pairs of address and name that the node knows from now on, or no longer.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-#[must_use]
-pub struct Changes {
-    /// Pairs that no endpoint held before.
-    pub added: Vec<(IpAddr, DnsName)>,
-    /// Pairs that no endpoint holds any more.
-    pub removed: Vec<(IpAddr, DnsName)>,
-}
-
-impl Changes {
-    /// Whether nothing changed.
-    pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty()
-    }
-}
-
-/// An address that an endpoint holds under a name.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Lookup<'a> {
-    /// Who asked.
-    pub endpoint: EndpointId,
-    /// The name that was asked for.
-    pub name: &'a DnsName,
-    /// The address.
-    pub address: IpAddr,
-    /// When its time is over, or was: then only a connection keeps it.
-    pub expires: Duration,
-}
-
-/// Tells whether a connection of an endpoint to an address lives.
-pub type Live<'a> = &'a dyn Fn(EndpointId, IpAddr) -> bool;
 
 impl Cache {
     /// An empty cache.
     pub fn new(limits: Limits) -> Self {
         Self {
-            limits: Limits {
-                addresses_per_name: limits.addresses_per_name.max(1),
-                names_per_endpoint: limits.names_per_endpoint.max(1),
-                ..limits
-            },
-            names: Names::default(),
-            endpoints: BTreeMap::new(),
-            due: Due::default(),
-            entries: 0,
-            turn: 0,
+            limits: limits.consistent(),
+            store: Store::default(),
+            recorder: None,
         }
     }
 
     /// Takes in an answer. What then exceeds a limit goes, but for connections that live.
     pub fn update(&mut self, answer: &Answer<'_>, now: Duration, live: Live<'_>) -> Changes {
-        let expires = self.limits.expiry(now, answer.ttl).into();
-        let mut changes = Changes::default();
-        if !answer.addresses.is_empty() {
-            let addresses = answer.addresses.iter().take(self.limits.addresses_per_name);
-            let addresses = addresses.map(|address| (Address::from(*address), expires));
-            self.hold(answer.endpoint, answer.name, addresses, live, &mut changes);
-        }
-        changes
+        let expires = self.limits.expiry(now, answer.ttl);
+        let addresses = answer.addresses.iter().take(self.limits.addresses_per_name);
+        let held = addresses.map(|address| (Address::from(*address), expires.into()));
+        self.hold(answer.endpoint, answer.name, held, live)
     }
 
     /// Lets go of addresses whose time is over and to which no connection lives.
     ///
-    /// Those that only a connection keeps are looked at again each time.
+    /// `now` must not be later than when the connections were looked at: an address that ends
+    /// after that look may have got a connection that the look has missed. Addresses that only a
+    /// connection keeps are asked about each time.
     pub fn expire(&mut self, now: Duration, live: Live<'_>) -> Changes {
         let mut changes = Changes::default();
         let now = Moment::from(now);
-        let mut due = self.due.take(now);
-        // What a connection keeps counts as used now, but not in another order than before.
-        due.sort_by_cached_key(|(_, endpoint, id)| {
-            let entry = self.endpoints.get(endpoint)?.names.get(id)?;
-            Some((*endpoint, entry.used))
-        });
-        for place in due {
-            self.expire_name(place, now, live, &mut changes);
+        let Store {
+            wheel,
+            entries,
+            lists,
+            ..
+        } = &mut self.store;
+        let due = wheel.take_due(entries, lists, now);
+        self.store.turn = self.store.turn.wrapping_add(1);
+        let mut kept = Vec::new();
+        for id in due {
+            self.expire_name(id, now, live, &mut changes.removed, &mut kept);
         }
+        // What a connection keeps counts as used now, but not in another order than before.
+        let turn = self.store.turn;
+        kept.sort_by_key(|id| {
+            let entry = self.store.entries.get(*id);
+            entry.map(|entry| (entry.endpoint, turn.wrapping_sub(entry.used) ^ u32::MAX))
+        });
+        for id in kept {
+            self.touch(id);
+        }
+        self.pack();
         changes
     }
 
     /// The earliest time at which [`Cache::expire`] may have something to do; the past if an address
     /// waits for the end of its connections.
     pub fn next_expiry(&self) -> Option<Duration> {
-        self.due.first().map(Moment::duration)
+        self.store.wheel.next().map(Moment::duration)
     }
 
     /// Forgets what an endpoint has learnt.
     pub fn remove_endpoint(&mut self, endpoint: EndpointId) -> Changes {
         let mut changes = Changes::default();
-        if let Some(gone) = self.endpoints.remove(&endpoint) {
-            for (id, entry) in gone.names {
-                self.drop_entry(id, &entry, &mut changes);
-            }
+        let Some(known) = self.store.endpoints.get(&endpoint) else {
+            return changes;
+        };
+        let ids: Vec<EntryId> = known
+            .by_use(&self.store.entries)
+            .map(|(id, _)| id)
+            .collect();
+        for id in ids {
+            self.store.retain(id, &mut changes.removed, |_| false);
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.endpoint_gone(endpoint);
+        }
+        self.pack();
         changes
     }
 
-    /// Forgets all names that a pattern selects, connections or not.
+    /// Forgets all names that a pattern selects, connections or not, and frees their memory.
     pub fn forget(&mut self, pattern: &MatchPattern) -> Changes {
         let mut changes = Changes::default();
-        let endpoints: Vec<EndpointId> = self.endpoints.keys().copied().collect();
-        for endpoint in endpoints {
-            let Some(known) = self.endpoints.get(&endpoint) else {
-                continue;
-            };
-            let selected = |id: &NameId| self.names.name(*id).is_some_and(|n| pattern.matches(n));
-            let gone: Vec<NameId> = known.names.keys().copied().filter(selected).collect();
-            for id in gone {
-                self.remove_name(endpoint, id, &mut changes);
-            }
+        let selected = |name: &DnsName| pattern.matches(name);
+        let entries = self.store.by_use();
+        let ids: Vec<EntryId> = entries
+            .filter(|(_, entry)| self.store.names.name(entry.name).is_some_and(selected))
+            .map(|(id, _)| id)
+            .collect();
+        for id in ids {
+            self.remove_name(id, &mut changes.removed);
         }
+        self.pack();
         changes
-    }
-
-    /// The names under which any endpoint holds an address.
-    pub fn names_of(&self, address: IpAddr) -> impl Iterator<Item = &DnsName> {
-        self.names.of_address(address.into())
-    }
-
-    /// The pairs of address and name that the node knows, of names that a pattern selects.
-    pub fn matching(&self, pattern: &MatchPattern) -> Vec<(IpAddr, DnsName)> {
-        self.names.pairs(|name| pattern.matches(name))
-    }
-
-    /// Everything that is held, by endpoint, a name's addresses together.
-    pub fn lookups(&self) -> impl Iterator<Item = Lookup<'_>> {
-        let entries = self.endpoints.iter().flat_map(|(endpoint, known)| {
-            let entries = known.names.iter();
-            entries.map(move |(id, entry)| (*endpoint, *id, entry))
-        });
-        let named = entries.filter_map(|(endpoint, id, entry)| {
-            let name = self.names.name(id)?;
-            Some((endpoint, name, entry))
-        });
-        named.flat_map(|(endpoint, name, entry)| {
-            entry.held.iter().map(move |held| Lookup {
-                endpoint,
-                name,
-                address: held.address.ip(),
-                expires: held.expires.duration(),
-            })
-        })
-    }
-
-    /// How many different names there are.
-    pub fn name_count(&self) -> usize {
-        self.names.len()
-    }
-
-    /// How many different pairs of address and name there are.
-    pub fn pair_count(&self) -> usize {
-        self.names.pair_count()
     }
 
     fn hold(
         &mut self,
         endpoint: EndpointId,
         name: &DnsName,
-        addresses: impl Iterator<Item = (Address, Moment)>,
+        held: impl Iterator<Item = (Address, Moment)> + Clone,
+        live: Live<'_>,
+    ) -> Changes {
+        let mut changes = Changes::default();
+        let Some(id) = self
+            .store
+            .put(endpoint, name, held.clone(), &mut changes.added)
+        else {
+            return changes;
+        };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.learnt(endpoint, name, held);
+        }
+        self.trim(id, live, &mut changes);
+        self.trim_endpoint(endpoint, Some(id), live, &mut changes);
+        self.trim_node(Some((endpoint, id)), live, &mut changes);
+        changes
+    }
+
+    /// Gives up addresses of a name beyond the limit.
+    fn trim(&mut self, id: EntryId, live: Live<'_>, changes: &mut Changes) {
+        let Store { entries, lists, .. } = &mut self.store;
+        let Some(entry) = entries.get_mut(id) else {
+            return;
+        };
+        let endpoint = entry.endpoint;
+        let is_live = |address: Address| live(endpoint, address.ip());
+        let limit = self.limits.addresses_per_name;
+        let victims = entry.excess(lists, limit, is_live);
+        if victims.is_empty() {
+            return;
+        }
+        let gone = victims.iter().map(|victim| victim.address);
+        self.store.release(id, gone.clone(), &mut changes.removed);
+        let Some((endpoint, name)) = self.store.title(id) else {
+            return;
+        };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.gone(endpoint, name, gone.clone());
+        }
+        changes.evicted.push(Eviction {
+            endpoint,
+            name: name.clone(),
+            addresses: gone.map(Address::ip).collect(),
+            bound: Bound::AddressesPerName,
+            live: victims.iter().any(|victim| victim.live),
+        });
+    }
+
+    /// Gives up names of an endpoint beyond the limits, other than the one just learnt.
+    fn trim_endpoint(
+        &mut self,
+        endpoint: EndpointId,
+        newest: Option<EntryId>,
         live: Live<'_>,
         changes: &mut Changes,
     ) {
-        self.turn += 1;
-        let live = |address: Address| live(endpoint, address.ip());
-        let id = self.names.intern(name);
-        let known = self.endpoints.entry(endpoint).or_default();
-        let entry = known.names.entry(id).or_insert_with(|| {
-            self.entries += 1;
-            Entry::new()
-        });
-        for (address, expires) in addresses {
-            if entry.hold(address, expires, self.turn) && self.names.hold(id, address) {
-                changes.added.push((address.ip(), name.clone()));
-            }
-            if expires < entry.check {
-                entry.check = expires;
-                self.due.push((expires, endpoint, id));
+        let limits = self.limits;
+        while let Some(usage) = self.store.endpoints.get(&endpoint).map(|known| known.usage) {
+            let bound = if usage.names > limits.names_per_endpoint {
+                Bound::NamesPerEndpoint
+            } else if usage.addresses > limits.addresses_per_endpoint {
+                Bound::AddressesPerEndpoint
+            } else if usage.bytes > limits.bytes_per_endpoint {
+                Bound::BytesPerEndpoint
+            } else {
+                return;
+            };
+            if !self.evict(endpoint, newest, bound, live, changes) {
+                return;
             }
         }
-        for address in entry.trim(self.limits.addresses_per_name, self.turn, live) {
-            changes.removed.extend(self.names.drop(id, address));
-        }
-        known.touch(id, self.turn);
-        if known.names.len() > self.limits.names_per_endpoint
-            && let Some(victim) = known.victim(id, &mut self.turn, live)
-        {
-            self.remove_name(endpoint, victim, changes);
-        }
-        self.clear_void();
     }
 
-    fn expire_name(&mut self, place: Place, now: Moment, live: Live<'_>, changes: &mut Changes) {
-        let (time, endpoint, id) = place;
-        let Some(known) = self.endpoints.get_mut(&endpoint) else {
-            return;
-        };
-        let Some(entry) = known.names.get_mut(&id).filter(|entry| entry.check == time) else {
-            return;
-        };
-        self.turn += 1;
-        let mut next = Moment::NEVER;
-        let mut kept_alive = false;
-        entry.held.retain_mut(|held| {
-            if held.expires <= now {
-                if !live(endpoint, held.address.ip()) {
-                    changes.removed.extend(self.names.drop(id, held.address));
-                    return false;
-                }
-                held.used = self.turn;
-                kept_alive = true;
+    /// Gives up names beyond the limits of the node, of whoever uses most.
+    fn trim_node(
+        &mut self,
+        newest: Option<(EndpointId, EntryId)>,
+        live: Live<'_>,
+        changes: &mut Changes,
+    ) {
+        let (endpoint, newest) = newest.unzip();
+        loop {
+            let bound = if self.store.usage.addresses > self.limits.addresses {
+                Bound::Addresses
+            } else if self.store.usage.bytes > self.limits.bytes {
+                Bound::Bytes
+            } else {
+                return;
+            };
+            let endpoints = self.store.endpoints.iter();
+            let others = endpoints.filter(|(id, of)| Some(**id) != endpoint || of.usage.names > 1);
+            let largest = others.max_by_key(|(_, of)| of.usage.bytes);
+            let Some(largest) = largest.map(|(id, _)| *id) else {
+                return;
+            };
+            if !self.evict(largest, newest, bound, live, changes) {
+                return;
             }
-            next = next.min(held.expires.max(now));
+        }
+    }
+
+    /// Makes an endpoint give up a name. Says whether there was one to give up.
+    fn evict(
+        &mut self,
+        endpoint: EndpointId,
+        newest: Option<EntryId>,
+        bound: Bound,
+        live: Live<'_>,
+        changes: &mut Changes,
+    ) -> bool {
+        let Store {
+            endpoints,
+            entries,
+            lists,
+            turn,
+            ..
+        } = &mut self.store;
+        let is_live = |address: Address| live(endpoint, address.ip());
+        let victim = endpoints
+            .get_mut(&endpoint)
+            .and_then(|known| known.victim(entries, lists, newest, turn, is_live));
+        let Some((id, live)) = victim else {
+            return false;
+        };
+        let name = self.store.title(id).map(|(_, name)| name.clone());
+        let addresses = self.remove_name(id, &mut changes.removed);
+        changes.evicted.extend(name.map(|name| Eviction {
+            endpoint,
+            name,
+            addresses,
+            bound,
+            live,
+        }));
+        true
+    }
+
+    fn expire_name(
+        &mut self,
+        id: EntryId,
+        now: Moment,
+        live: Live<'_>,
+        removed: &mut Vec<(IpAddr, DnsName)>,
+        kept: &mut Vec<EntryId>,
+    ) {
+        let Some((endpoint, name)) = self.store.title(id) else {
+            return;
+        };
+        // Only a recorder wants to know the name of what is gone.
+        let name = self.recorder.is_some().then(|| name.clone());
+        let (mut gone, mut next, mut past) = (Vec::new(), Moment::NEVER, false);
+        let turn = self.store.turn;
+        let is_left = self.store.retain(id, removed, |held| {
+            if held.expires > now {
+                next = next.min(held.expires);
+            } else if live(endpoint, held.address.ip()) {
+                held.used = turn;
+                past = true;
+            } else {
+                if name.is_some() {
+                    gone.push(held.address);
+                }
+                return false;
+            }
             true
         });
-        if entry.held.is_empty() {
-            self.remove_name(endpoint, id, changes);
-            return;
+        if let (Some(recorder), Some(name)) = (&mut self.recorder, name) {
+            if !is_left {
+                recorder.name_gone(endpoint, &name);
+            } else if !gone.is_empty() {
+                recorder.gone(endpoint, &name, gone.into_iter());
+            }
         }
-        entry.check = next;
-        self.due.push((next, endpoint, id));
-        if kept_alive {
-            known.touch(id, self.turn);
-        }
-    }
-
-    fn remove_name(&mut self, endpoint: EndpointId, id: NameId, changes: &mut Changes) {
-        let Some(known) = self.endpoints.get_mut(&endpoint) else {
-            return;
-        };
-        let entry = known.names.remove(&id);
-        if known.names.is_empty() {
-            self.endpoints.remove(&endpoint);
-        }
-        if let Some(entry) = entry {
-            self.drop_entry(id, &entry, changes);
+        let Store { wheel, entries, .. } = &mut self.store;
+        match (is_left, past) {
+            (false, _) => {}
+            (true, true) => {
+                wheel.keep(entries, id);
+                kept.push(id);
+            }
+            (true, false) => wheel.place(entries, id, next),
         }
     }
 
-    fn drop_entry(&mut self, id: NameId, entry: &Entry, changes: &mut Changes) {
-        self.entries -= 1;
-        for held in &entry.held {
-            changes.removed.extend(self.names.drop(id, held.address));
+    fn remove_name(&mut self, id: EntryId, removed: &mut Vec<(IpAddr, DnsName)>) -> Vec<IpAddr> {
+        if let Some(recorder) = &mut self.recorder
+            && let Some((endpoint, name)) = self.store.title(id)
+        {
+            recorder.name_gone(endpoint, name);
         }
-    }
-
-    fn clear_void(&mut self) {
-        let endpoints = &self.endpoints;
-        self.due.clear_void(self.entries, |(time, endpoint, id)| {
-            let entry = endpoints
-                .get(endpoint)
-                .and_then(|known| known.names.get(id));
-            entry.is_some_and(|entry| entry.check == *time)
+        let mut gone = Vec::new();
+        self.store.retain(id, removed, |held| {
+            gone.push(held.address.ip());
+            false
         });
+        gone
+    }
+
+    fn touch(&mut self, id: EntryId) {
+        let Store {
+            endpoints,
+            entries,
+            turn,
+            ..
+        } = &mut self.store;
+        let endpoint = entries.get(id).map(|entry| entry.endpoint);
+        if let Some(of) = endpoint.and_then(|endpoint| endpoints.get_mut(&endpoint)) {
+            *turn = turn.wrapping_add(1);
+            of.touch(entries, id, *turn);
+        }
+    }
+
+    /// Gives memory back after much has gone. Rare enough to cost next to nothing per removal.
+    fn pack(&mut self) {
+        if self.store.is_sparse() {
+            self.store = self.store.packed();
+        }
     }
 }

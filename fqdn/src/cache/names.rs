@@ -1,116 +1,93 @@
-//! The node-wide view: which names exist, and how many endpoints learnt an address under each.
+//! Which names there are.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::hash::{BuildHasher, RandomState};
 
-use palisade_abi::Address;
+use hashbrown::HashTable;
 
+use super::slab::{Id, Slab};
 use crate::name::DnsName;
 
-/// The number of a name for as long as any endpoint holds an address of it.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) struct NameId(u32);
-
+/// Every name once, under a number, for as long as an endpoint has it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    ids: HashMap<DnsName, NameId>,
-    records: Vec<Option<Record>>,
-    free: Vec<NameId>,
-    /// How many endpoints hold the pair; ordered, so that one address's names lie together.
-    pairs: BTreeMap<(Address, NameId), usize>,
+    slab: Slab<Name>,
+    /// The numbers by name.
+    table: HashTable<NameId>,
+    /// Has a secret, since pods choose the names.
+    hasher: RandomState,
 }
 
 #[derive(Clone, Debug)]
-struct Record {
+pub(super) struct Name {
     name: DnsName,
-    addresses: usize,
+    /// How many endpoints have it.
+    users: u32,
 }
 
+pub(super) type NameId = Id<Name>;
+
 impl Names {
-    pub(super) fn id(&self, name: &DnsName) -> Option<NameId> {
-        self.ids.get(name).copied()
+    pub(super) fn find(&self, name: &DnsName) -> Option<NameId> {
+        let hash = self.hasher.hash_one(name);
+        let found = self.table.find(hash, |id| self.name(*id) == Some(name));
+        found.copied()
     }
 
-    /// The number of a name; a new one is kept only if an address follows.
+    /// The number of a name; a new one is to be [taken](Self::take).
     pub(super) fn intern(&mut self, name: &DnsName) -> NameId {
-        if let Some(id) = self.id(name) {
-            return id;
+        let Self {
+            slab,
+            table,
+            hasher,
+        } = self;
+        let hash = hasher.hash_one(name);
+        let is_same = |id: &NameId| slab.get(*id).is_some_and(|known| known.name == *name);
+        if let Some(id) = table.find(hash, is_same) {
+            return *id;
         }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.records.push(None);
-            NameId(u32::try_from(self.records.len() - 1).unwrap_or(u32::MAX))
+        let name = name.clone();
+        let id = slab.insert(Name { name, users: 0 });
+        table.insert_unique(hash, id, |id| {
+            slab.get(*id)
+                .map_or(0, |known| hasher.hash_one(&known.name))
         });
-        if let Some(place) = self.records.get_mut(id.0 as usize) {
-            *place = Some(Record {
-                name: name.clone(),
-                addresses: 0,
-            });
-        }
-        self.ids.insert(name.clone(), id);
         id
     }
 
-    pub(super) fn name(&self, id: NameId) -> Option<&DnsName> {
-        let record = self.records.get(id.0 as usize)?.as_ref()?;
-        Some(&record.name)
-    }
-
-    /// One more endpoint holds the pair. Says whether it is the first.
-    pub(super) fn hold(&mut self, id: NameId, address: Address) -> bool {
-        let holders = self.pairs.entry((address, id)).or_default();
-        *holders += 1;
-        let first = *holders == 1;
-        if first && let Some(Some(record)) = self.records.get_mut(id.0 as usize) {
-            record.addresses += 1;
+    /// One more endpoint has the name.
+    pub(super) fn take(&mut self, id: NameId) {
+        if let Some(name) = self.slab.get_mut(id) {
+            name.users += 1;
         }
-        first
     }
 
-    /// One endpoint less holds the pair. Gives the pair if nobody holds it any more.
-    pub(super) fn drop(&mut self, id: NameId, address: Address) -> Option<(IpAddr, DnsName)> {
-        let holders = self.pairs.get_mut(&(address, id))?;
-        *holders -= 1;
-        if *holders > 0 {
-            return None;
-        }
-        self.pairs.remove(&(address, id));
-        let place = self.records.get_mut(id.0 as usize)?;
-        let record = place.as_mut()?;
-        record.addresses -= 1;
-        let name = record.name.clone();
-        if record.addresses == 0 {
-            *place = None;
-            self.ids.remove(&name);
-            self.free.push(id);
-        }
-        Some((address.ip(), name))
-    }
-
-    pub(super) fn of_address(&self, address: Address) -> impl Iterator<Item = &DnsName> {
-        let all = (address, NameId(0))..=(address, NameId(u32::MAX));
-        let pairs = self.pairs.range(all);
-        pairs.filter_map(|((_, id), _)| self.name(*id))
-    }
-
-    /// Every pair whose name is wanted. Asks once for each name.
-    pub(super) fn pairs(&self, wanted: impl Fn(&DnsName) -> bool) -> Vec<(IpAddr, DnsName)> {
-        let wanted: Vec<Option<&DnsName>> = self
-            .records
-            .iter()
-            .map(|record| Some(&record.as_ref()?.name).filter(|name| wanted(name)))
-            .collect();
-        let pair = |(address, id): &(Address, NameId)| {
-            let name = wanted.get(id.0 as usize).copied().flatten()?;
-            Some((address.ip(), name.clone()))
+    /// One endpoint less has the name, which goes with the last one.
+    pub(super) fn release(&mut self, id: NameId) {
+        let Some(name) = self.slab.get_mut(id) else {
+            return;
         };
-        self.pairs.keys().filter_map(pair).collect()
+        name.users = name.users.saturating_sub(1);
+        if name.users > 0 {
+            return;
+        }
+        let hash = self.hasher.hash_one(&name.name);
+        if let Ok(place) = self.table.find_entry(hash, |other| *other == id) {
+            place.remove();
+        }
+        self.slab.remove(id);
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.ids.len()
+    pub(super) fn name(&self, id: NameId) -> Option<&DnsName> {
+        self.slab.get(id).map(|known| &known.name)
     }
 
-    pub(super) fn pair_count(&self) -> usize {
-        self.pairs.len()
+    pub(super) const fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(super) fn is_sparse(&self) -> bool {
+        self.slab.is_sparse()
     }
 }
+
+const _: () = assert!(size_of::<Name>() == 24);

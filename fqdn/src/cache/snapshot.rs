@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use palisade_abi::EndpointId;
+use palisade_abi::{Address, EndpointId};
 
 use super::{Cache, Changes, Limits, Live, Moment};
 use crate::name::DnsName;
@@ -23,25 +23,17 @@ pub struct Record {
 impl Cache {
     /// Everything that is held and nothing else; of each endpoint the longest unused first.
     pub fn snapshot(&self) -> Vec<Record> {
-        let mut records = Vec::with_capacity(self.entries);
-        for (endpoint, known) in &self.endpoints {
-            for (id, entry) in known.by_use() {
-                let Some(name) = self.names.name(id).cloned() else {
-                    continue;
-                };
-                let mut held = entry.held.clone();
-                held.sort_unstable_by_key(|held| (held.used, held.address));
-                let addresses = held.iter();
-                records.push(Record {
-                    endpoint: *endpoint,
-                    name,
-                    addresses: addresses
-                        .map(|held| (held.address.ip(), held.expires.duration()))
-                        .collect(),
-                });
-            }
-        }
-        records
+        let entries = self.store.by_use().filter_map(|(_, entry)| {
+            let held = entry.by_use(&self.store.lists).into_iter();
+            Some(Record {
+                endpoint: entry.endpoint,
+                name: self.store.names.name(entry.name)?.clone(),
+                addresses: held
+                    .map(|held| (held.address.ip(), Moment::duration(held.expires)))
+                    .collect(),
+            })
+        });
+        entries.collect()
     }
 
     /// A cache that holds what another one did, as far as the limits allow.
@@ -51,15 +43,24 @@ impl Cache {
     pub fn restore(limits: Limits, records: &[Record]) -> Self {
         let mut cache = Self::new(limits);
         let nobody: Live<'_> = &|_, _| false;
-        // Nobody has heard of the pairs yet, so none has to be taken back.
-        let mut unheard = Changes::default();
         for record in records {
-            for (address, expires) in &record.addresses {
-                let held = [((*address).into(), Moment::from(*expires))];
-                let Record { endpoint, name, .. } = record;
-                cache.hold(*endpoint, name, held.into_iter(), nobody, &mut unheard);
-            }
+            // Nobody has heard of the pairs yet, so none has to be taken back.
+            let _unheard = cache.admit(record, nobody);
         }
         cache
+    }
+
+    /// Holds what somebody else knows; see [`Record`]. What then exceeds a limit goes.
+    pub fn admit(&mut self, record: &Record, live: Live<'_>) -> Changes {
+        let mut changes = Changes::default();
+        for (address, expires) in &record.addresses {
+            // One by one, so that of more than a limit the last used ones stay.
+            let held = [(Address::from(*address), Moment::from(*expires))];
+            let more = self.hold(record.endpoint, &record.name, held.into_iter(), live);
+            changes.added.extend(more.added);
+            changes.removed.extend(more.removed);
+            changes.evicted.extend(more.evicted);
+        }
+        changes
     }
 }
