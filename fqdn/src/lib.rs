@@ -55,13 +55,19 @@
 //! - [`wire`]: messages in place, whatever bytes they are; answers that need no server.
 //! - [`Filter`]: rule sets by whatever key a query has; the least rule that allows is named.
 //! - [`Cache`]: addresses by endpoint and name, bounded; past their time while connections live.
+//! - [`journal`]: the cache as bytes to append to a file, and back.
+//! - [`Binding`]: whether aliases and completed names count, which by default they do not.
 //!
-//! Feature `serde`: names and patterns as text, and [`Record`] for a checkpoint.
+//! Feature `serde`: names and patterns as text, [`Record`] for a checkpoint, and `PreCache`, which
+//! reads what Cilium's agent knew.
 #![forbid(unsafe_code)]
 
+mod binding;
 mod cache;
 mod filter;
 mod glob;
+#[cfg(feature = "serde")]
+mod import;
 mod label_hash;
 mod name;
 mod pattern;
@@ -71,10 +77,13 @@ mod serialize;
 mod trie;
 pub mod wire;
 
+pub use self::binding::Binding;
 pub use self::cache::{
     Answer, Bound, Cache, Changes, Eviction, Limits, Live, Lookup, Record, Usage, journal,
 };
 pub use self::filter::{Decision, Filter};
+#[cfg(feature = "serde")]
+pub use self::import::PreCache;
 pub use self::name::{DnsName, Labels, NameError};
 pub use self::pattern::{Level, MatchPattern, PatternError};
 pub use self::pattern_set::{PatternId, PatternSet};

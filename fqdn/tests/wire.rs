@@ -4,6 +4,7 @@ use std::error::Error;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::op::{Edns, Message as Whole, MessageType, OpCode, Query};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, TXT};
 use hickory_proto::rr::{Name, RData, Record as WholeRecord, RecordType as WholeType};
 use palisade_fqdn::DnsName;
@@ -161,6 +162,38 @@ proptest! {
     fn the_view_reads_what_hickory_writes(whole in message()) {
         let bytes = whole.to_vec()?;
         compare(&bytes, &Whole::from_vec(&bytes)?)?;
+    }
+
+    #[test]
+    fn hickory_reads_what_the_view_replies(
+        whole in message(),
+        code in prop::sample::select(vec![Rcode::NXDOMAIN, Rcode::REFUSED, Rcode::SERVFAIL]),
+    ) {
+        let query = whole.to_vec()?;
+        let Some(reply) = wire::reply(&query, code, Some(PROHIBITED)) else {
+            prop_assert_eq!(whole.metadata.message_type, MessageType::Response);
+            return Ok(());
+        };
+        let reply = Whole::from_vec(&reply)?;
+        prop_assert_eq!(reply.metadata.id, whole.metadata.id);
+        prop_assert_eq!(u16::from(reply.metadata.response_code), u16::from(code.0));
+        prop_assert_eq!(&reply.queries, &whole.queries);
+        prop_assert!(reply.answers.is_empty() && reply.additionals.is_empty());
+        prop_assert_eq!(reply.edns.is_some(), whole.edns.is_some());
+        for (edns, asked) in reply.edns.iter().zip(&whole.edns) {
+            prop_assert_eq!(edns.flags().dnssec_ok, asked.flags().dnssec_ok);
+            let told = edns.option(EdnsCode::from(15));
+            let bytes = [&[0, 18], PROHIBITED.text.as_bytes()].concat();
+            prop_assert_eq!(told, Some(&EdnsOption::Unknown(15, bytes)));
+        }
+        let soa = reply.authorities.first().map(|record| (record.name.is_root(), record.ttl, &record.data));
+        match soa {
+            Some((true, 5, RData::SOA(soa))) => {
+                prop_assert!(code == Rcode::NXDOMAIN && soa.minimum == 5);
+            }
+            Some(_) => prop_assert!(false, "{:?}", soa),
+            None => prop_assert_ne!(code, Rcode::NXDOMAIN),
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Answers given without a server.
 
-use super::{ErrorCode, Header, Message, Question, Rcode, RecordType};
+use super::{Class, ErrorCode, Header, Message, Question, Rcode, RecordType};
 
 /// Why an answer is an error, for whoever looks into it (RFC 8914).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,6 +16,10 @@ pub struct ExtendedError<'a> {
 /// It repeats the id, the operation, the flags RD and CD, and the question byte for byte. A query
 /// with an extension record gets one back, with the extended error if one is given. Of a query
 /// that cannot be read to the end, what can be read is repeated.
+///
+/// That a name does not exist ([`Rcode::NXDOMAIN`]) is told with an SOA record, without which a
+/// client may not keep it (RFC 2308): for five seconds, so that a rule which comes to allow the
+/// name is soon heard of.
 ///
 /// `None` if nobody waits for an answer: the bytes are a response, or shorter than a header.
 ///
@@ -41,10 +45,11 @@ pub fn reply(query: &[u8], rcode: Rcode, error: Option<ExtendedError<'_>>) -> Op
 
     let repeated = Header::OPCODE | Header::RECURSION_DESIRED | Header::CHECKING_DISABLED;
     let flags = Header::RESPONSE | header.flags() & repeated | u16::from(rcode.0 & 0x0f);
+    let negative = rcode == Rcode::NXDOMAIN && question.is_some();
     let counts = [
         u16::from(question.is_some()),
         0,
-        0,
+        u16::from(negative),
         u16::from(opt.is_some()),
     ];
     let mut bytes = Vec::with_capacity(ROOM);
@@ -52,10 +57,26 @@ pub fn reply(query: &[u8], rcode: Rcode, error: Option<ExtendedError<'_>>) -> Op
         bytes.extend(word.to_be_bytes());
     }
     bytes.extend(question.map(Question::as_bytes).unwrap_or_default());
+    if negative {
+        push_soa(&mut bytes);
+    }
     if let Some(opt) = opt {
         push_opt(&mut bytes, opt.dnssec_ok(), error);
     }
     Some(bytes)
+}
+
+/// The start of a zone above every name, of nobody in particular.
+fn push_soa(bytes: &mut Vec<u8>) {
+    bytes.push(0);
+    bytes.extend(RecordType::SOA.0.to_be_bytes());
+    bytes.extend(Class::IN.0.to_be_bytes());
+    bytes.extend(NEGATIVE_TTL.to_be_bytes());
+    bytes.extend(SOA_DATA.to_be_bytes());
+    bytes.extend([0, 0]);
+    for number in [1, NEGATIVE_TTL, NEGATIVE_TTL, NEGATIVE_TTL, NEGATIVE_TTL] {
+        bytes.extend(number.to_be_bytes());
+    }
 }
 
 fn push_opt(bytes: &mut Vec<u8>, dnssec_ok: bool, error: Option<ExtendedError<'_>>) {
@@ -91,4 +112,9 @@ const EXTENDED_ERROR: u16 = 15;
 /// With the longest name a reply stays below the 512 bytes that every client takes.
 const LONGEST_TEXT: usize = 128;
 const ROOM: usize = 512;
-const _: () = assert!(Header::LENGTH + 255 + 4 + 11 + 6 + LONGEST_TEXT <= ROOM);
+/// Seconds for which a client may remember that a name does not exist.
+const NEGATIVE_TTL: u32 = 5;
+/// Two names of one byte and five numbers.
+const SOA_DATA: u16 = 2 + 5 * 4;
+const _: () =
+    assert!(Header::LENGTH + 255 + 4 + 11 + SOA_DATA as usize + 11 + 6 + LONGEST_TEXT <= ROOM);
