@@ -10,11 +10,14 @@ fuzz_target!(|bytes: &[u8]| {
     let mut framed = b"palisade names 1".to_vec();
     for entry in bytes.split(|byte| *byte == 0xa5) {
         let length = u32::try_from(entry.len()).unwrap_or_default().to_le_bytes();
-        let sum = [&length, entry].concat().iter().fold(u32::MAX, |sum, byte| {
-            (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
-                sum >> 1 ^ if sum & 1 == 1 { 0x82f6_3b78 } else { 0 }
-            })
-        });
+        let sum = [&length, entry]
+            .concat()
+            .iter()
+            .fold(u32::MAX, |sum, byte| {
+                (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+                    sum >> 1 ^ if sum & 1 == 1 { 0x82f6_3b78 } else { 0 }
+                })
+            });
         framed.extend(length);
         framed.extend((!sum).to_le_bytes());
         framed.extend(entry);
@@ -30,6 +33,9 @@ fuzz_target!(|bytes: &[u8]| {
         let again = cache.start_journal();
         let entries = journal::Entries::new(&again).filter(Result::is_ok).count();
         assert!(entries >= cache.snapshot().len());
-        assert_eq!(Cache::replay(Limits::default(), &again).cache.usage(), cache.usage());
+        assert_eq!(
+            Cache::replay(Limits::default(), &again).cache.usage(),
+            cache.usage()
+        );
     }
 });
