@@ -26,7 +26,7 @@ const PREFIXES: [&str; 9] = [
     "fd00:1::7/128",
 ];
 
-const LABELS: [&str; 12] = [
+const LABELS: [&str; 14] = [
     "cidr:10.0.0.0/8",
     "cidr:10.1.0.0/16",
     "cidr:fd00--0/8",
@@ -39,6 +39,8 @@ const LABELS: [&str; 12] = [
     "reserved:kube-apiserver",
     "reserved:remote-node",
     "reserved:health",
+    "reserved:world",
+    "reserved:world-ipv4",
 ];
 
 /// As it was drawn, so that the model reads nothing of the claims themselves.
@@ -193,8 +195,10 @@ fn who(world: &World, prefix: Prefix, settings: LayerSettings) -> Who {
         Source::Node => node && settings.node_labels == NodeOwnLabels::Kept,
         _ => true,
     });
+    let unsaid = labels.is_empty();
+    labels.retain(|label| !label.to_string().starts_with("reserved:world"));
     if !inside {
-        if labels.is_empty() && prefix.length() > 0 {
+        if unsaid && prefix.length() > 0 {
             labels.push(Label::cidr(prefix));
         }
         let world = match (settings.families, prefix.address().is_ipv4()) {

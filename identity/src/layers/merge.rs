@@ -67,16 +67,21 @@ pub(super) fn resolve<'a>(
     let labels: LabelSet = labels.into_values().cloned().collect();
     let is_node = has_reserved(&labels, "host") || has_reserved(&labels, "remote-node");
     let keep_own = is_node && settings.node_labels == NodeOwnLabels::Kept;
-    let labels = labels.filtered(|label| keep_own || label.source() != Source::Node);
-    if is_node || has_reserved(&labels, "health") || has_reserved(&labels, "ingress") {
-        let keep_address = is_node && settings.cidr_match == CidrMatch::OutsideAndNodes;
-        return labels.filtered(|label| match label.source() {
-            Source::Cidr | Source::CidrGroup | Source::Fqdn => keep_address,
-            Source::Reserved => !WORLDS.contains(&label.key()),
-            _ => true,
-        });
-    }
+    let inside = is_node || has_reserved(&labels, "health") || has_reserved(&labels, "ingress");
+    let by_address = is_node && settings.cidr_match == CidrMatch::OutsideAndNodes;
+    let labels = labels.filtered(|label| match label.source() {
+        Source::Cidr | Source::CidrGroup | Source::Fqdn => !inside || by_address,
+        Source::Node => keep_own,
+        _ => true,
+    });
+    let is_world =
+        |label: &Label| label.source() == Source::Reserved && WORLDS.contains(&label.key());
     let named = (labels.is_empty() && prefix.length() > 0).then(|| Label::cidr(prefix));
+    // The one that belongs to the prefix is added, whichever was said.
+    let labels = labels.filtered(|label| !is_world(label));
+    if inside {
+        return labels;
+    }
     let world = Label::reserved_static(match (settings.families, prefix.address().is_ipv4()) {
         (Families::Ipv4, true) | (Families::Ipv6, false) => WORLD,
         (Families::Both | Families::Ipv6, true) => reserved::WORLD_IPV4,
@@ -105,7 +110,7 @@ mod tests {
     #[test]
     fn labels_come_down_from_shorter_prefixes() {
         let plain = LayerSettings::default();
-        let cases: [(&str, &str, &[&str], &str); 8] = [
+        let cases: [(&str, &str, &[&str], &str); 10] = [
             ("10.0.0.1", "", &[], "cidr:10.0.0.1/32,reserved:world-ipv4"),
             ("0.0.0.0/0", "", &[], "reserved:world-ipv4"),
             ("::/0", "", &[], "reserved:world-ipv6"),
@@ -128,6 +133,13 @@ mod tests {
                 "cidr:fd00-ef--0/56,cidrgroup:foo,reserved:world-ipv6",
             ),
             ("10.0.0.1", "fqdn:a.b", &[], "fqdn:a.b,reserved:world-ipv4"),
+            ("10.0.0.0/24", "reserved:world", &[], "reserved:world-ipv4"),
+            (
+                "10.0.0.1",
+                "fqdn:a.b reserved:world",
+                &[],
+                "fqdn:a.b,reserved:world-ipv4",
+            ),
             (
                 "10.0.0.1",
                 "node:role=gw fqdn:a.b",
@@ -173,12 +185,15 @@ mod tests {
 
     #[test]
     fn the_only_family_has_the_plain_world() {
-        let of = |prefix, families| {
+        let of = |prefix: &str, families| {
             let settings = LayerSettings {
                 families,
                 ..LayerSettings::default()
             };
-            resolved(prefix, "cidrgroup:g", &[], settings)
+            // With the world that a node of both families would say.
+            let both = LabelSet::of_prefix(prefix.parse().unwrap());
+            let own = both.filtered(|label| label.source() == Source::Reserved);
+            resolved(prefix, &format!("cidrgroup:g {own}"), &[], settings)
         };
         let cases = [
             ("10.0.0.0/8", Families::Ipv4, "world"),

@@ -30,11 +30,12 @@ impl Contents {
     /// is still wanted, under its old number.
     ///
     /// ```
-    /// use palisade_identity::{Change, Claim, LabelSet, Layers, LocalIdentities, Origin};
+    /// use palisade_identity::{Change, Claim, LabelSet, Layers, LocalIdentities, Origin, ResourceId};
     ///
     /// let site = "10.0.0.0/8".parse()?;
     /// let claim = Claim::labels(LabelSet::of_prefix(site));
-    /// let policy = || Change::new(site, Origin::Generated, "cnp/shop/x".parse().unwrap(), claim.clone());
+    /// let resource: ResourceId = "cnp/shop/x".parse()?;
+    /// let policy = || Change::new(site, Origin::Generated, resource.clone(), claim.clone());
     /// let (mut layers, mut local) = (Layers::default(), LocalIdentities::default());
     /// layers.apply([policy()], &mut local)?.steps;
     /// let contents = layers.contents(&local);
