@@ -68,6 +68,8 @@
 //! ```
 //!
 //! - [`ingest`]: documents to [`Policy`]s, or every reason to refuse them.
+//! - [`resolve`]: services and security groups made peers.
+//! - [`print`]: policies to documents.
 //! - [`Policy`], [`Rule`]: the model, for who makes rules of something else.
 //! - [`Options`]: what changes the meaning of policies on a node, and how strictly files are read.
 //! - [`Tables`]: the decision tables, changed by ordered [`palisade_abi::Write`]s.
@@ -87,7 +89,9 @@ pub mod filters;
 pub mod ingest;
 mod named_ports;
 mod options;
+pub mod print;
 mod proxy_ports;
+pub mod resolve;
 mod rule;
 mod span;
 pub mod tables;

@@ -52,6 +52,22 @@ pub(super) fn selectors(entity: Entity, scope: &Scope) -> Option<Vec<Selector>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
+    use crate::rule::{Kind, ResourceName};
+
+    #[test]
+    fn an_entity_becomes_as_many_peers_as_printing_counts() {
+        let resource = ResourceName {
+            kind: Kind::Rules,
+            namespace: None,
+            name: "rules".into(),
+        };
+        let scope = Scope::new(resource, &Options::default()).expect("the names are valid");
+        for entity in Entity::ALL {
+            let count = selectors(entity, &scope).map_or(0, |selectors| selectors.len());
+            assert_eq!(count, entity.selector_count(), "{entity}");
+        }
+    }
 
     #[test]
     fn the_schema_knows_every_entity_but_the_two_families_of_the_world() {

@@ -331,6 +331,9 @@ impl Cause {
             }
             Self::Cidr { found, expected } => match found.parse::<IpAddr>() {
                 Ok(address) => format!("write {}", Prefix::exact(address)),
+                Err(_) if *expected == "an address" => {
+                    format!("{expected}, such as 10.0.0.1 or fd00::1")
+                }
                 Err(_) => format!("{expected}, such as 10.0.0.0/8 or fd00::/8"),
             },
             Self::ExceptOutside { .. } => {
@@ -342,7 +345,10 @@ impl Cause {
             },
             Self::Missing { field } => format!("add {field}"),
             Self::WrongType { expected, .. } => format!("{expected} is needed here"),
-            Self::NotOneOf { allowed, .. } => format!("one of {}", allowed.join(", ")),
+            Self::NotOneOf { found, allowed, .. } => match nearest(found, allowed) {
+                Some(near) if allowed.len() > MAX_LISTED => format!("did you mean {near}?"),
+                Some(_) | None => format!("one of {}", allowed.join(", ")),
+            },
             Self::Expression { .. } => "write it in the syntax of RE2".to_owned(),
             Self::Invalid { allowed, .. } => (*allowed).to_owned(),
             Self::TooMany { max: 0, .. } => "the field has no effect: remove it".to_owned(),
@@ -397,6 +403,9 @@ fn edits(left: &str, right: &str) -> usize {
 }
 
 const MAX_COMPARED: usize = 40;
+
+/// So many words are listed whole.
+const MAX_LISTED: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -37,6 +37,7 @@ mod document;
 mod entity;
 mod error;
 mod fqdn;
+mod groups;
 mod icmp;
 mod kubernetes;
 mod l7;
@@ -54,6 +55,7 @@ mod warning;
 use std::sync::Arc;
 
 pub use self::error::{Cause, Error, FieldPath, Segment};
+pub(crate) use self::groups::read as read_groups;
 use self::reader::Reader;
 pub use self::warning::{Doubt, Warning};
 use crate::options::Options;

@@ -131,7 +131,7 @@ fn item<'a>(
         Kind::Endpoints => {
             let parts = selector::read(reader, node, Keys::Cilium)?;
             let selector = scope.peer(&parts.selector(), subject);
-            Some(endpoints(reader, node, selector))
+            Some(one(endpoints_peer(reader, node, selector)))
         }
         Kind::Entities => entities(reader, node, scope),
         Kind::Fqdns => fqdn::peer(reader, node).map(one),
@@ -157,14 +157,6 @@ pub(super) fn endpoints_peer(reader: &Reader<'_>, node: &Node, selector: Selecto
         selector,
         kind: PeerKind::Endpoints,
         location: reader.location(node.span.start),
-    }
-}
-
-fn endpoints(reader: &Reader<'_>, node: &Node, selector: Selector) -> Item {
-    if selector.is_everything() {
-        Item::Anybody
-    } else {
-        one(endpoints_peer(reader, node, selector))
     }
 }
 
@@ -194,7 +186,11 @@ fn refuse_nodes(reader: &mut Reader<'_>, node: &Node) {
 }
 
 fn one(peer: Peer) -> Item {
-    Item::Some(vec![peer])
+    if peer.selector.is_everything() {
+        Item::Anybody
+    } else {
+        Item::Some(vec![peer])
+    }
 }
 
 fn has_items(node: &Node) -> bool {

@@ -86,8 +86,6 @@ impl<'a> Reader<'a> {
 
     /// What became of the document at `location`.
     pub(super) fn finish(mut self, location: Location, resource: Option<Resource>) -> Document {
-        // Of two complaints about one place the first is the one that was found first.
-        self.errors.sort_by_key(|error| error.location.position);
         self.warnings
             .sort_by_key(|warning| warning.location.position);
         match resource {
@@ -98,10 +96,17 @@ impl<'a> Reader<'a> {
             },
             Some(_) | None => Document {
                 location,
-                outcome: Err(self.errors),
+                outcome: Err(self.into_errors()),
                 warnings: Vec::new(),
             },
         }
+    }
+
+    /// Everything that is wrong, in the order of the file.
+    pub(super) fn into_errors(mut self) -> Vec<Error> {
+        // Of two complaints about one place the first is the one that was found first.
+        self.errors.sort_by_key(|error| error.location.position);
+        self.errors
     }
 
     /// Says what becomes of fields without a value from here on.

@@ -21,7 +21,8 @@ pub(super) fn service<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Pee
             let fields = reader.fields(node, &NAMED)?;
             let namespace = text(reader, &fields, "namespace");
             let name = text(reader, &fields, "serviceName");
-            if name.is_none() {
+            let entry = fields.get("serviceName");
+            if entry.is_none_or(|entry| Reader::is_empty_text(&entry.node)) {
                 let field = "serviceName";
                 reader.refuse(fields.span, Cause::Missing { field });
             }
@@ -77,18 +78,8 @@ pub(super) fn group<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer>
     };
     let reference = reader.field(entry, |reader, node| {
         let fields = reader.fields(node, &AWS)?;
-        let labels = fields.get("labels").and_then(|entry| {
-            reader.field(entry, |reader, node| {
-                let mut labels = BTreeMap::new();
-                for entry in reader.entries(node)? {
-                    let value = reader.field(entry, Reader::text);
-                    labels.insert(entry.key.as_str().into(), value?.into());
-                }
-                Some(labels)
-            })
-        });
         Some(GroupReference {
-            labels: labels.unwrap_or_default(),
+            labels: labels(reader, &fields),
             ids: texts(reader, &fields, "securityGroupsIds"),
             names: texts(reader, &fields, "securityGroupsNames"),
             region: text(reader, &fields, "region").unwrap_or_default(),
@@ -102,11 +93,36 @@ pub(super) fn group<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer>
 }
 
 /// A selector that matches nobody.
-pub(crate) fn nobody() -> Option<Selector> {
+fn nobody() -> Option<Selector> {
     reserved("none")
 }
 
-fn text<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, name: &str) -> Option<Arc<str>> {
+/// The labels of a group.
+pub(super) fn labels<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+) -> BTreeMap<Arc<str>, Arc<str>> {
+    let Some(entry) = fields.get("labels") else {
+        return BTreeMap::new();
+    };
+    reader.field(entry, |reader, node| {
+        let entries = reader.entries(node).unwrap_or_default();
+        let mut labels = BTreeMap::new();
+        for entry in entries {
+            if let Some(value) = reader.field(entry, Reader::text) {
+                labels.insert(entry.key.as_str().into(), value.into());
+            }
+        }
+        labels
+    })
+}
+
+/// The text of a field; `None` if it is absent, empty or wrong.
+pub(super) fn text<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+    name: &str,
+) -> Option<Arc<str>> {
     let entry = fields.get(name)?;
     let text = reader.field(entry, Reader::text)?;
     (!text.is_empty()).then(|| text.into())

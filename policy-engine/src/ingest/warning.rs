@@ -148,7 +148,7 @@ impl Doubt {
             Self::NoPorts => "the rule allows nothing; name ports, or remove toPorts to mean all",
             Self::EndPortOfName { .. } => "remove endPort, or write the ports by number",
             Self::EveryIcmpType => {
-                "Cilium cannot tell the echo reply from all types; name the types that you mean"
+                "the echo reply is let through with all the others; name the types that you mean"
             }
             Self::NoIcmpType { .. } => "a type is 0 to 255",
             Self::Namespace { .. } => "remove the label, or move the policy",

@@ -79,7 +79,9 @@ pub enum PeerKind {
     Service(Arc<ServiceReference>),
 }
 
-/// A security group of a cloud (`toGroups`, `fromGroups`): any of what is listed.
+/// Security groups of a cloud (`toGroups`, `fromGroups`).
+///
+/// Each field that is not empty must hold: all of the labels, one of the numbers, one of the names.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct GroupReference {
     /// The labels that the group must have.
@@ -160,6 +162,24 @@ impl Entity {
         Self::WorldIpv4,
         Self::WorldIpv6,
     ];
+
+    /// How many peers the entity becomes in a rule.
+    pub(crate) const fn selector_count(self) -> usize {
+        match self {
+            Self::All | Self::None => 0,
+            Self::Cluster => 8,
+            Self::World => 3,
+            Self::Health
+            | Self::Host
+            | Self::Ingress
+            | Self::Init
+            | Self::KubeApiserver
+            | Self::RemoteNode
+            | Self::Unmanaged
+            | Self::WorldIpv4
+            | Self::WorldIpv6 => 1,
+        }
+    }
 
     /// The entity as documents name it.
     pub const fn name(self) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::error::Cause;
 use super::super::reader::{Field, Fields, Reader};
-use super::{re2, text, tls};
+use super::{re2, required, text, tls};
 use crate::rule::{HeaderMatch, HttpRule, MismatchAction};
 use crate::yaml::Node;
 
@@ -43,11 +43,7 @@ fn expression<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, name: &str) -> O
 
 fn header_match<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<HeaderMatch> {
     let fields = reader.fields(node, &HEADER_MATCH)?;
-    let name = text(reader, &fields, "name");
-    if name.is_none() {
-        let field = "name";
-        reader.refuse(fields.span, Cause::Missing { field });
-    }
+    let name = required(reader, &fields, "name");
     let mismatch = fields.get("mismatch").and_then(|entry| {
         reader.field(entry, |reader, node| {
             // To the agent an empty text is one that is not there.

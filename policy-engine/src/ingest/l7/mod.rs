@@ -44,7 +44,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, site: &Site
         .map(|entry| reader.field(entry, |reader, node| self::rules(reader, entry, node, site)));
     let (application, kind) = read.unwrap_or_default();
     if let (Some(entry), true) = (rules, kind != Rules::None) {
-        check_site(reader, entry, site, &application, kind);
+        check_site(reader, entry, site, &application);
     }
     let redirect = Redirect {
         rules: application,
@@ -153,13 +153,7 @@ fn check_kinds(reader: &mut Reader<'_>, entry: &Entry, fields: &Fields<'_>, has_
 }
 
 /// Whether a proxy may stand here at all.
-fn check_site(
-    reader: &mut Reader<'_>,
-    entry: &Entry,
-    site: &Site<'_>,
-    rules: &L7Rules,
-    kind: Rules,
-) {
+fn check_site<'a>(reader: &mut Reader<'a>, entry: &'a Entry, site: &Site<'_>, rules: &L7Rules) {
     let for_host = site.direction == Direction::Ingress
         || matches!(rules, L7Rules::Http(_) | L7Rules::Kafka(_));
     let conflict = if site.is_host && for_host {
@@ -175,8 +169,10 @@ fn check_site(
     } else {
         None
     };
-    if let (Some((rule, instead)), true) = (conflict, kind != Rules::None) {
-        reader.refuse(entry.key_span, Cause::Conflict { rule, instead });
+    if let Some((rule, instead)) = conflict {
+        reader.field(entry, |reader, _| {
+            reader.refuse(entry.key_span, Cause::Conflict { rule, instead });
+        });
     }
 }
 
@@ -209,6 +205,24 @@ fn text<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, name: &str) -> Option<
     reader
         .field(entry, Reader::text)
         .filter(|text| !text.is_empty())
+}
+
+/// The text of a field that must be there.
+fn required<'a>(
+    reader: &mut Reader<'a>,
+    fields: &Fields<'a>,
+    field: &'static str,
+) -> Option<&'a str> {
+    let found = text(reader, fields, field);
+    // What is there and no text has been complained about.
+    if found.is_none()
+        && fields
+            .get(field)
+            .is_none_or(|entry| Reader::is_empty_text(&entry.node))
+    {
+        reader.refuse(fields.span, Cause::Missing { field });
+    }
+    found
 }
 
 const RULES: [Field; 5] = [

@@ -7,7 +7,7 @@ use palisade_abi::Direction;
 use super::super::error::Cause;
 use super::super::ports::Site;
 use super::super::reader::{Field, Fields, Reader};
-use super::{Rules, text};
+use super::{Rules, required, text};
 use crate::options::Level;
 use crate::rule::{Listener, SecretName, TlsContext};
 use crate::yaml::Node;
@@ -198,23 +198,6 @@ pub(super) fn secret<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Secr
         namespace,
         name: name?.into(),
     })
-}
-
-fn required<'a>(
-    reader: &mut Reader<'a>,
-    fields: &Fields<'a>,
-    field: &'static str,
-) -> Option<&'a str> {
-    let found = text(reader, fields, field);
-    // What is there and no text has been complained about.
-    if found.is_none()
-        && fields
-            .get(field)
-            .is_none_or(|entry| Reader::is_empty_text(&entry.node))
-    {
-        reader.refuse(fields.span, Cause::Missing { field });
-    }
-    found
 }
 
 const MAX_NAME: usize = 255;
