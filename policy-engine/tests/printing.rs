@@ -190,6 +190,7 @@ fn selector() -> impl Strategy<Value = String> {
         "{key: 'k8s:app', operator: In, values: ['']}",
         "{key: tier, operator: NotIn, values: [be]}",
         "{key: env, operator: Exists}",
+        "{key: 'reserved:remote-node', operator: In, values: ['']}",
         "{key: example.com/x, operator: DoesNotExist}",
         "{key: 'k8s:io.kubernetes.pod.namespace', operator: In, values: [other]}",
         "{key: 'k8s:io.cilium.k8s.policy.cluster', operator: Exists}",

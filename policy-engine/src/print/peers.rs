@@ -95,7 +95,8 @@ fn item(rule: &Rule, peer: &Peer) -> Result<(Tree, usize), Error> {
         PeerKind::Group(reference) => cloud_group(reference),
         PeerKind::Nodes => selector::cilium(&peer.selector.without(|requirement| {
             let key = requirement.key();
-            key.source() == Source::Reserved && key.key() == "remote-node"
+            let is_added = key.source() == Source::Reserved && key.key() == "remote-node";
+            is_added && *requirement.operator() == Operator::Exists
         })),
         PeerKind::Service(reference) => service(reference),
     };
