@@ -55,10 +55,45 @@ fn long_documents_take_time_in_proportion() {
     };
     let fields = |n: usize| format!("{head}{}", (0..n).map(field).collect::<String>());
     let nested = |n: usize| format!("{head}  ingress: {}", "[".repeat(n));
+    let labels = |n: usize| {
+        let labels: String = (0..n).map(|n| format!("a{n}: b, ")).collect();
+        format!("{head}  endpointSelector: {{matchLabels: {{{labels}}}}}\n  ingress: [{{}}]\n")
+    };
+    let ports = |n: usize| {
+        let ports: String = (1..=n)
+            .map(|n| format!("{{ports: [{{port: '{n}'}}]}}, "))
+            .collect();
+        format!("{head}  endpointSelector: {{}}\n  ingress: [{{toPorts: [{ports}]}}]\n")
+    };
+    let http = |path: &str| {
+        format!(
+            "{head}  endpointSelector: {{}}\n  ingress:\n  - toPorts:\n    - ports: [{{port: '80', \
+             protocol: TCP}}]\n      rules: {{http: [{{path: '{path}'}}]}}\n"
+        )
+    };
+    let expression = |n: usize| http(&"(a|[b-d]){2}{".repeat(n));
+    let broken = |n: usize| http(&"(?P<a".repeat(n));
+    let scalar = |n: usize| {
+        let long = "x".repeat(n * 60);
+        format!(
+            "{head}  endpointSelector: {{}}\n  {long}: 1\n  ingress: [{{fromCIDR: [{long}], \
+                 toPorts: [{{ports: [{{port: {long}, protocol: {long}}}]}}]}}]\n"
+        )
+    };
+    let list = |n: usize| {
+        let item = "- {kind: CiliumNetworkPolicy, metadata: {name: p}}\n";
+        format!("kind: List\napiVersion: v1\nitems:\n{}", item.repeat(n))
+    };
     for (name, make) in [
         ("endpoints", &endpoints as &dyn Fn(usize) -> String),
         ("unknown fields", &fields),
         ("nested", &nested),
+        ("labels", &labels),
+        ("ports", &ports),
+        ("an expression", &expression),
+        ("a broken expression", &broken),
+        ("long scalars", &scalar),
+        ("a list", &list),
     ] {
         let (small, large) = (time(&make(2_000)), time(&make(16_000)));
         let limit = small.max(Duration::from_millis(5)) * 8 * 6;

@@ -1,5 +1,6 @@
 //! Why a document is refused.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -296,18 +297,18 @@ impl Cause {
         match self {
             Self::Syntax { detail } => detail.clone(),
             Self::DuplicateKey { key, first } => format!("`{key}` stands at {first} already"),
-            Self::UnknownField { field, .. } => format!("`{field}`"),
+            Self::UnknownField { field, .. } => format!("`{}`", shown(field)),
             Self::WrongType { found, .. } => format!("found {found}"),
             Self::NotOneOf { found, .. }
             | Self::PortRange { found }
             | Self::Port { found }
             | Self::OctalPort { found }
             | Self::Cidr { found, .. }
-            | Self::Invalid { found, .. } => format!("found {found:?}"),
-            Self::Expression { found, detail } => format!("{found:?}: {detail}"),
+            | Self::Invalid { found, .. } => format!("found {:?}", shown(found)),
+            Self::Expression { found, detail } => format!("{:?}: {detail}", shown(found)),
             Self::ExceptOutside { except, cidr } => format!("{except} is not inside {cidr}"),
             Self::Selector(error) => error.to_string(),
-            Self::Dns { found, detail, .. } => format!("{found:?}: {detail}"),
+            Self::Dns { found, detail, .. } => format!("{:?}: {detail}", shown(found)),
             Self::TooMany { found, .. } => format!("found {found}"),
             Self::Doubt(doubt) => doubt.found(),
             Self::KeyNotText
@@ -370,6 +371,14 @@ impl Cause {
     }
 }
 
+/// The start of a text; the place says where the rest is.
+fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
+    }
+}
+
 /// The name that a mistyped one probably stands for: at most two edits away.
 fn nearest(field: &str, allowed: &[&'static str]) -> Option<&'static str> {
     let distance = |name: &str| edits(&field.to_ascii_lowercase(), &name.to_ascii_lowercase());
@@ -403,6 +412,9 @@ fn edits(left: &str, right: &str) -> usize {
 }
 
 const MAX_COMPARED: usize = 40;
+
+/// Characters of a text that a message repeats.
+const MAX_SHOWN: usize = 100;
 
 /// So many words are listed whole.
 const MAX_LISTED: usize = 16;

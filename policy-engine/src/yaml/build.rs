@@ -112,6 +112,7 @@ impl<'a> Builder<'a> {
 
     fn mapping(&mut self, depth: usize) -> Result<Vec<Entry>, Broken> {
         let mut entries = Vec::new();
+        // Small mappings, which are nearly all, are searched in place.
         let mut seen: HashMap<String, Position> = HashMap::new();
         loop {
             let (event, key_span) = self.next()?;
@@ -129,12 +130,24 @@ impl<'a> Builder<'a> {
                 }
                 None => continue,
             };
-            if let Some(first) = seen.get(&key) {
-                let first = *first;
+            let first = if entries.len() < SMALL {
+                let entry = entries.iter().find(|entry: &&Entry| entry.key == key);
+                entry.map(|entry| entry.key_span.start)
+            } else {
+                if entries.len() == SMALL && seen.is_empty() {
+                    let known = entries.iter();
+                    seen.extend(known.map(|entry| (entry.key.clone(), entry.key_span.start)));
+                }
+                seen.get(&key).copied()
+            };
+            if let Some(first) = first {
                 self.fault(key_span, FaultKind::DuplicateKey { key, first });
                 continue;
             }
-            seen.insert(key.clone(), key_span.start);
+            if entries.len() >= SMALL {
+                seen.insert(key.clone(), key_span.start);
+            }
+            // The fault that stands in the place of a value has been noted.
             if let Some(node) = node {
                 entries.push(Entry {
                     key,
@@ -198,6 +211,9 @@ fn clamp(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+/// Up to so many keys are compared one by one.
+const SMALL: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +256,19 @@ mod tests {
             faults("{a: 1, b: 2, a: 3}"),
             ["1:14 DuplicateKey { key: \"a\", first: Position { line: 1, column: 2 } }"]
         );
+    }
+
+    #[test]
+    fn a_key_given_twice_is_found_in_a_large_mapping() {
+        let keys: String = (0..40).map(|n| format!("k{n}: 1, ")).collect();
+        for again in [0, 15, 16, 17, 39] {
+            let found = faults(&format!("{{{keys}k{again}: 1}}"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(
+                found[0].contains(&format!("key: \"k{again}\"")),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]

@@ -39,7 +39,13 @@ impl Scalar {
             Meaning::Boolean(_) => format!("the boolean {}", self.text),
             Meaning::Integer(_) | Meaning::Number => format!("the number {}", self.text),
             Meaning::Null => "nothing".to_owned(),
-            Meaning::Text => format!("the text {:?}", self.text),
+            // A message repeats the start of a long text.
+            Meaning::Text => match self.text.char_indices().nth(100) {
+                Some((end, _)) => {
+                    format!("the text {:?}…", self.text.get(..end).unwrap_or_default())
+                }
+                None => format!("the text {:?}", self.text),
+            },
             Meaning::Word => format!("{}, which Kubernetes reads as a boolean", self.text),
         }
     }
