@@ -11,7 +11,7 @@ mod walk;
 
 use std::path::Path;
 
-use palisade_abi::{Direction, EndpointId, Protocol};
+use palisade_abi::{Action, Direction, EndpointId, Protocol};
 use palisade_examples::conformance::{Engine, Found, Scenario, run_file};
 use palisade_identity::Identity;
 use palisade_policy::filters;
@@ -23,7 +23,6 @@ impl Engine for Walk {
         Ok(Self(scenario.clone()))
     }
 
-    // Not the walk's business: the tables say that.
     fn is_void(&self, endpoint: EndpointId) -> bool {
         let Self(scenario) = self;
         let labels = scenario.endpoints.iter().find(|own| own.id == endpoint);
@@ -44,6 +43,13 @@ impl Engine for Walk {
         protocol: Protocol,
         port: u16,
     ) -> Found {
+        if self.is_void(endpoint) {
+            return Found {
+                action: Action::Deny,
+                proxy_port: 0,
+                auth: 0,
+            };
+        }
         let Self(scenario) = self;
         let own = scenario.endpoints.iter().find(|own| own.id == endpoint);
         let other = scenario.identities.get(&peer);

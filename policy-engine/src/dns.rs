@@ -66,7 +66,7 @@ fn rule_sets(side: &Side, rules: &[&Rule]) -> Vec<DnsRuleSet> {
     };
     allows()
         .filter_map(|(rule, item)| {
-            let ports = item.numbers()?;
+            let ports = side.port(item)?;
             let names = match item.redirect.as_deref().map(|redirect| &redirect.rules) {
                 Some(L7Rules::Dns(names)) => {
                     let open = side.otherwise == Otherwise::Allowed;

@@ -12,9 +12,10 @@ use palisade_abi::{
     Action, Direction, EndpointId, PeerClasses, Protocol, ProxyPort, TableSizes, Write,
 };
 use palisade_identity::{Identity, LabelSet, reserved};
+use palisade_policy::explain::{Fate, Reason};
 use palisade_policy::{
-    Desired, Flow, LocalEndpoint, NamedPorts, Options, Party, Policy, Proxy, ProxyPorts, Tables,
-    ingest,
+    AuthMode, Desired, Effect, Flow, LocalEndpoint, NamedPorts, Options, Party, Policy, Proxy,
+    ProxyPorts, Tables, ingest,
 };
 
 const PAY: &str = "\
@@ -389,4 +390,143 @@ fn classes_and_numbers_do_not_pile_up() {
         assert!(fill.used <= before.tables[table].used + 100, "{after}");
     }
     assert!(writes < 150 * 20, "{writes} writes for 150 changes");
+}
+
+const ADMIN: &str = "\
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: admin}
+spec:
+  priority: 10
+  subject: {namespaces: {}}
+  ingress:
+  - {name: leave web, action: Pass, from: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}]}
+  - {name: none else, action: Deny, from: [{namespaces: {}}]}
+";
+
+#[test]
+fn the_walk_is_told_level_by_level() {
+    let node = Node::new(&[FILES[0], FILES[1], ("policies/admin.yaml", ADMIN)]);
+    let walk = |from: (&str, Identity)| {
+        let flow = Flow {
+            source: node.party(from),
+            destination: node.party(("shop/pay", PAY_ID)),
+            protocol: Protocol::TCP,
+            port: 8443,
+        };
+        let halves = node.tables.explain(&flow).halves;
+        let half = halves
+            .into_iter()
+            .find(|half| half.direction == Direction::Ingress);
+        let half = half.expect("the server is here");
+        let steps: Vec<(Fate, Effect, u32)> = half
+            .steps
+            .iter()
+            .flat_map(|step| step.matched.iter().map(|one| (step.fate, one)))
+            .map(|(fate, one)| (fate, one.effect, one.origin.location.line()))
+            .collect();
+        (half.action, steps)
+    };
+    assert_eq!(
+        walk(("shop/web", WEB)),
+        (
+            Action::Allow,
+            vec![
+                (Fate::Passes, Effect::Pass, 8),
+                (Fate::Skipped, Effect::Deny, 9),
+                (Fate::Decides, Effect::Allow, 11),
+            ]
+        )
+    );
+    assert_eq!(
+        walk(("shop/cart", CART_ID)),
+        (Action::Deny, vec![(Fate::Decides, Effect::Deny, 9)])
+    );
+}
+
+#[test]
+fn who_and_what_can_reach_is_read_from_the_tables() {
+    let node = Node::new(&FILES);
+    let pay = EndpointId::new(3);
+    let tcp = Protocol::TCP;
+    let all = node
+        .tables
+        .who_can_reach(pay, Direction::Ingress, tcp, 8443);
+    assert_eq!(all.len(), node.identities.len());
+    let allowed: Vec<Identity> = all
+        .iter()
+        .filter(|one| one.action == Action::Allow)
+        .map(|one| one.of)
+        .collect();
+    assert_eq!(allowed, [Identity::HOST, WEB]);
+    let web = all.iter().find(|one| one.of == WEB);
+    let line = web
+        .and_then(|one| one.origin.as_ref())
+        .map(|origin| origin.location.line());
+    assert_eq!(line, Some(11));
+
+    let reached = node
+        .tables
+        .what_can_reach(CART_ID, Direction::Ingress, tcp, 8443);
+    let reached: Vec<(u16, Action)> = reached
+        .iter()
+        .map(|one| (one.of.get(), one.action))
+        .collect();
+    let (allow, deny) = (Action::Allow, Action::Deny);
+    assert_eq!(reached, [(1, allow), (2, allow), (3, deny), (4, deny)]);
+}
+
+#[test]
+fn authentication_and_what_contradicts_itself_are_told() {
+    let asks = |mode: &str| {
+        PAY.replace(
+            "    toPorts:",
+            &format!("    authentication: {{mode: {mode}}}\n    toPorts:"),
+        )
+    };
+    let required = asks("required");
+    let mut node = Node::new(&[("policies/pay.yaml", &required)]);
+    let text = node.explain(("shop/web", WEB), ("shop/pay", PAY_ID), 8443);
+    assert!(
+        text.contains("once both sides have authenticated (required)"),
+        "{text}"
+    );
+    let pay = EndpointId::new(3);
+    let reach = node
+        .tables
+        .who_can_reach(pay, Direction::Ingress, Protocol::TCP, 8443);
+    let web = reach.iter().find(|one| one.of == WEB);
+    assert_eq!(web.and_then(|one| one.auth), Some(AuthMode::Required));
+
+    let other = asks("disabled").replace("name: pay", "name: other");
+    node.update(&[
+        ("policies/pay.yaml", &required),
+        ("policies/other.yaml", &other),
+    ]);
+    let conflicts: Vec<u16> = node
+        .tables
+        .conflicts()
+        .keys()
+        .map(|one| one.get())
+        .collect();
+    assert_eq!(conflicts, [3, 4], "both endpoints of pay, and no other");
+    let flow = Flow {
+        source: node.party(("shop/web", WEB)),
+        destination: node.party(("shop/pay", PAY_ID)),
+        protocol: Protocol::TCP,
+        port: 8443,
+    };
+    let explanation = node.tables.explain(&flow);
+    assert_eq!(explanation.action, Action::Deny);
+    let reasons = explanation.halves.iter().map(|half| &half.reason);
+    assert!(
+        reasons
+            .clone()
+            .any(|reason| matches!(reason, Reason::Conflict(_)))
+    );
+    let text = explanation.to_string();
+    assert!(
+        text.contains("policies/other.yaml") && text.contains("policies/pay.yaml"),
+        "{text}"
+    );
 }

@@ -186,6 +186,14 @@ proptest! {
     }
 
     #[test]
+    fn the_order_in_which_policies_arrive_decides_nothing(worlds in world::worlds(1)) {
+        let mut reversed = worlds[0].clone();
+        reversed.policies.reverse();
+        reversed.endpoints.reverse();
+        assert_same_reading(&fresh(&worlds[0]), &fresh(&reversed))?;
+    }
+
+    #[test]
     fn adopted_tables_end_where_a_fresh_compile_does(worlds in world::worlds(3)) {
         let mut before = fresh(&worlds[0]);
         before.update(&worlds[1].desired()).unwrap();

@@ -85,7 +85,9 @@ fn parts(entry: &Entry, options: &Options) -> Result<Option<Parts>, Unbuilt> {
             });
             let mut items: Vec<_> = items.collect();
             if entry.verdict != "allow" {
-                items.iter_mut().for_each(|item| item.redirect = None);
+                for item in &mut items {
+                    item.redirect = None;
+                }
             }
             Ports::Some(items)
         }

@@ -1,15 +1,21 @@
 //! Why a flow is allowed or denied.
 
 mod print;
+mod reach;
 #[cfg(feature = "serde")]
 mod serial;
+mod steps;
 mod walk;
 
 use std::sync::Arc;
 
 use palisade_abi::{Action, Direction, EndpointId, Identity, Protocol};
 
+pub use self::reach::Reach;
+pub use self::steps::{Fate, Matched, Step};
 use crate::compile::Origin;
+use crate::filters::Conflict;
+use crate::rule::AuthMode;
 use crate::span::Location;
 use crate::tables::Tables;
 
@@ -59,10 +65,12 @@ pub struct Half {
     pub name: Arc<str>,
     /// What it decides.
     pub action: Action,
+    /// What both sides must have proved before it lets anything through.
+    pub auth: Option<AuthMode>,
     /// Why.
     pub reason: Reason,
-    /// Every item of a rule that matches, whether it decided or not, in the order of the rules.
-    pub matched: Vec<Origin>,
+    /// The walk: every level at which a rule matches, in the order that they decide in.
+    pub steps: Vec<Step>,
     /// The rule that came nearest to allowing what default deny denied.
     pub nearest: Option<Nearest>,
 }
@@ -73,6 +81,8 @@ pub struct Half {
 pub enum Reason {
     /// The node itself always reaches its endpoints.
     AllowLocalhost,
+    /// Rules contradict each other, so that none of what is desired is in force.
+    Conflict(Arc<Conflict>),
     /// No rule allows it. The list that switched default deny on, if it was a list.
     DefaultDeny(Option<Origin>),
     /// No rule selects the endpoint for this direction.

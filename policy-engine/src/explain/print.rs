@@ -40,6 +40,9 @@ impl fmt::Display for Explanation {
                 "\n  {name:name_width$}   {status:9} {}",
                 Why(half, place_width)
             )?;
+            if let Some(auth) = half.auth {
+                write!(f, ", once both sides have authenticated ({auth})")?;
+            }
             if let Some(Nearest { origin, missed, .. }) = &half.nearest {
                 let place = origin.location.to_string();
                 write!(f, "\n  {:name_width$}   {:9} ", "", "nearest")?;
@@ -83,6 +86,7 @@ impl fmt::Display for Why<'_> {
         };
         match &half.reason {
             Reason::AllowLocalhost => f.write_str("the node always reaches its own endpoints"),
+            Reason::Conflict(conflict) => write!(f, "{conflict}"),
             Reason::DefaultDeny(Some(origin)) => {
                 write!(
                     f,
@@ -132,6 +136,7 @@ fn places(half: &Half) -> Vec<String> {
             Some(origin)
         }
         Reason::AllowLocalhost
+        | Reason::Conflict(_)
         | Reason::DefaultDeny(_)
         | Reason::NoDefaultDeny
         | Reason::NotEnforced => None,

@@ -3,8 +3,9 @@
 use palisade_abi::{Action, Direction, EndpointId, Identity, Protocol};
 use serde::{Serialize, Serializer};
 
-use super::{Explanation, Half, Nearest, Party, Reason, Remedy};
+use super::{Explanation, Fate, Half, Matched, Nearest, Party, Reason, Remedy, Step};
 use crate::compile::Origin;
+use crate::rule::{AuthMode, Effect, Parser};
 use crate::span::Location;
 
 impl Serialize for Explanation {
@@ -55,10 +56,14 @@ struct HalfForm<'a> {
     direction: Direction,
     name: &'a str,
     action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<&'static str>,
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<OriginForm<'a>>,
-    matched: Vec<OriginForm<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict: Option<String>,
+    steps: Vec<StepForm<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nearest: Option<NearestForm<'a>>,
 }
@@ -67,6 +72,7 @@ impl<'a> HalfForm<'a> {
     fn of(half: &'a Half) -> Self {
         let (reason, origin) = match &half.reason {
             Reason::AllowLocalhost => ("allow-localhost", None),
+            Reason::Conflict(_) => ("conflict", None),
             Reason::DefaultDeny(origin) => ("default-deny", origin.as_ref()),
             Reason::NoDefaultDeny => ("no-default-deny", None),
             Reason::NotEnforced => ("not-enforced", None),
@@ -78,12 +84,91 @@ impl<'a> HalfForm<'a> {
             direction: half.direction,
             name: &half.name,
             action: half.action,
+            auth: half.auth.map(AuthMode::name),
             reason,
             decided_by: origin.map(OriginForm::of),
-            matched: half.matched.iter().map(OriginForm::of).collect(),
+            conflict: match &half.reason {
+                Reason::Conflict(conflict) => Some(conflict.to_string()),
+                _ => None,
+            },
+            steps: half.steps.iter().map(StepForm::of).collect(),
             nearest: half.nearest.as_ref().map(NearestForm::of),
         }
     }
+}
+
+#[derive(Serialize)]
+struct StepForm<'a> {
+    tier: &'static str,
+    priority: f64,
+    fate: Fate,
+    matched: Vec<MatchedForm<'a>>,
+}
+
+impl<'a> StepForm<'a> {
+    fn of(step: &'a Step) -> Self {
+        Self {
+            tier: step.tier.name(),
+            priority: step.priority.get(),
+            fate: step.fate,
+            matched: step.matched.iter().map(MatchedForm::of).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct MatchedForm<'a> {
+    effect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proxy: Option<&'static str>,
+    #[serde(flatten)]
+    origin: OriginForm<'a>,
+}
+
+impl<'a> MatchedForm<'a> {
+    fn of(matched: &'a Matched) -> Self {
+        Self {
+            effect: match matched.effect {
+                Effect::Allow => "allow",
+                Effect::Deny => "deny",
+                Effect::Pass => "pass",
+            },
+            proxy: matched.parser.map(|parser| match parser {
+                Parser::Dns => "dns",
+                Parser::Http => "http",
+                Parser::Kafka => "kafka",
+                Parser::Listener => "listener",
+                Parser::Proxylib => "proxylib",
+                Parser::Tls => "tls",
+            }),
+            origin: OriginForm::of(&matched.origin),
+        }
+    }
+}
+
+/// The item that decides, as in an explanation.
+#[expect(
+    clippy::ref_option,
+    reason = "serde hands over a reference to the field"
+)]
+pub(super) fn origin<S: Serializer>(
+    origin: &Option<Origin>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    origin.as_ref().map(OriginForm::of).serialize(serializer)
+}
+
+/// What both sides must have proved, by its name.
+#[expect(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference to the field"
+)]
+pub(super) fn auth<S: Serializer>(
+    auth: &Option<AuthMode>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    auth.map(AuthMode::name).serialize(serializer)
 }
 
 #[derive(Serialize)]

@@ -1,8 +1,12 @@
 //! The walk over the rules of one side, for people: the tables have decided already.
 
+use std::sync::Arc;
+
 use palisade_abi::{Action, Direction, Protocol, Verdict};
 use palisade_identity::{LabelSet, Operator, Unmet};
 
+use super::reach::auth_mode;
+use super::steps::steps;
 use super::{Flow, Half, Nearest, Party, Reason, Remedy};
 use crate::compile::{
     Origin, Otherwise, Part, Side, is_reserved, peer_text, port_text, sides, sorted_rules,
@@ -33,6 +37,7 @@ pub(super) fn half(
         .filter_map(|place| rules.get(*place as usize).copied())
         .collect();
     let asked = Asked {
+        side,
         labels: inputs.identities.get(&peer.identity),
         protocol: flow.protocol,
         port: flow.port,
@@ -41,19 +46,20 @@ pub(super) fn half(
         .iter()
         .filter_map(|rule| asked.matching_part(rule).map(|part| (*rule, part)))
         .collect();
-    let nearest = verdict
-        .is_default_deny()
+    let conflict = own.endpoint.and_then(|id| tables.conflicts().get(&id));
+    let nearest = (verdict.is_default_deny() && conflict.is_none())
         .then(|| asked.nearest(&side_rules))
         .flatten();
     Half {
         direction,
         name: own.name.clone(),
         action: verdict.action(),
-        reason: reason(tables, verdict, side, &asked, &matching),
-        matched: matching
-            .iter()
-            .map(|(rule, part)| Origin::of(rule, *part))
-            .collect(),
+        auth: auth_mode(verdict),
+        reason: match conflict {
+            Some(conflict) => Reason::Conflict(Arc::clone(conflict)),
+            None => reason(tables, verdict, side, &asked, &matching),
+        },
+        steps: steps(&matching),
         nearest,
     }
 }
@@ -67,9 +73,13 @@ fn reason(
 ) -> Reason {
     let origin = tables.origin(verdict.cookie()).cloned();
     let Some(origin) = origin else {
+        let is_host = asked
+            .labels
+            .is_some_and(|labels| is_reserved(labels, "host"));
         return match (verdict.action(), side) {
             (Action::Deny, _) => Reason::DefaultDeny(None),
             (Action::Allow | Action::Redirect, Some(side)) => match side.otherwise {
+                _ if is_host && side.localhost => Reason::AllowLocalhost,
                 Otherwise::Allowed if !side.rules.is_empty() => Reason::NoDefaultDeny,
                 Otherwise::Allowed => Reason::NotEnforced,
                 Otherwise::Denied | Otherwise::DeniedBy(_) => Reason::AllowLocalhost,
@@ -77,17 +87,23 @@ fn reason(
             (Action::Allow | Action::Redirect, None) => Reason::NotEnforced,
         };
     };
-    let denied = matching.iter().any(|(rule, _)| rule.effect == Effect::Deny);
+    // A denial by a rule that does not deny: its proxy is missing, or nobody knows the peer.
+    let deciding = matching.iter().find(|(rule, part)| {
+        let of = Origin::of(rule, *part);
+        (&of.resource, &of.location) == (&origin.resource, &origin.location)
+    });
+    let denies = deciding.is_some_and(|(rule, _)| rule.effect == Effect::Deny);
     match verdict.action() {
         Action::Deny if verdict.is_default_deny() => Reason::DefaultDeny(Some(origin)),
-        Action::Deny if !denied && asked.labels.is_none() => Reason::UnknownPeer(origin),
-        Action::Deny if !denied => Reason::NoProxy(origin),
+        Action::Deny if deciding.is_none() && asked.labels.is_none() => Reason::UnknownPeer(origin),
+        Action::Deny if !denies => Reason::NoProxy(origin),
         Action::Allow | Action::Deny | Action::Redirect => Reason::Rule(origin),
     }
 }
 
 /// The other side of a flow and its port.
 struct Asked<'a> {
+    side: Option<&'a Side>,
     labels: Option<&'a LabelSet>,
     protocol: Protocol,
     port: u16,
@@ -99,9 +115,12 @@ impl Asked<'_> {
         let peer = match &rule.peers {
             Peers::Any { .. } => None,
             Peers::Some { list, .. } => {
-                let labels = self.labels?;
+                let matches = |peer: &Peer| match self.labels {
+                    Some(labels) => peer.selector.matches(labels),
+                    None => peer.selector.is_everything(),
+                };
                 let mut places = (0..).zip(list);
-                Some(places.find(|(_, peer)| peer.selector.matches(labels))?.0)
+                Some(places.find(|(_, peer)| matches(peer))?.0)
             }
         };
         match &rule.ports {
@@ -114,10 +133,8 @@ impl Asked<'_> {
     }
 
     fn meets(&self, item: &PortRule) -> bool {
-        item.protocol == self.protocol
-            && item
-                .numbers()
-                .is_some_and(|ports| ports.contains(&self.port) || ports == PortRule::EVERY_PORT)
+        let ports = self.side.and_then(|side| side.port(item));
+        item.protocol == self.protocol && ports.is_some_and(|ports| ports.contains(&self.port))
     }
 
     /// The allowing rule that misses least; of equals the one whose ports match, then the first.
