@@ -88,7 +88,7 @@ impl Node {
                 .map(|(app, id)| LocalEndpoint::new(EndpointId::new(id), pod(app)))
                 .collect(),
             policies: Vec::new(),
-            proxy_ports: [(Proxy::Dns, ProxyPort::new(10_003).unwrap())]
+            proxy_ports: [(Proxy::Dns, ProxyPort::new(10_003).expect("the port is one"))]
                 .into_iter()
                 .collect(),
         };
