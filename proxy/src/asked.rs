@@ -111,7 +111,17 @@ impl Asked {
 
     /// The client's message under the id that its server sees.
     pub(crate) fn under_id(&mut self, id: u16) -> &[u8] {
+        self.set_id(id);
+        &self.message
+    }
+
+    /// Gives the message the id that its server sees.
+    pub(crate) fn set_id(&mut self, id: u16) {
         message::set_id(&mut self.message, id.to_be_bytes());
+    }
+
+    /// The message as its server sees it.
+    pub(crate) fn message(&self) -> &[u8] {
         &self.message
     }
 

@@ -1,8 +1,9 @@
 //! Finding a port that is free for everything a proxy listens on.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
+use nix::errno::Errno;
 use palisade_abi::{Mark, MarkKind, Port, Protocol};
 use thiserror::Error;
 
@@ -96,7 +97,12 @@ impl Listeners {
                     source,
                 }
             };
-            let udp = socket::udp_listener(address, kind).map_err(failed(Protocol::UDP))?;
+            let udp = match socket::udp_listener(address, kind) {
+                Err(error) if is_switched_off(address, &error) && config.listen.len() > 1 => {
+                    continue;
+                }
+                udp => udp.map_err(failed(Protocol::UDP))?,
+            };
             let tcp = socket::tcp_listener(address, kind).map_err(failed(Protocol::TCP))?;
             listeners.addresses.push(address);
             listeners.udp.push(udp);
@@ -107,6 +113,15 @@ impl Listeners {
         }
         Ok(listeners)
     }
+}
+
+/// Whether the address is missing because the node does without IPv6: every other one has `::1`.
+fn is_switched_off(address: SocketAddr, error: &io::Error) -> bool {
+    let missing = matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT)
+    );
+    missing && address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST)
 }
 
 /// A port that the kernel holds free at this moment, at least for UDP on one address.

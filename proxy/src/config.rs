@@ -1,6 +1,7 @@
 //! How a proxy is set up.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::thread;
 use std::time::Duration;
 
 use palisade_abi::Port;
@@ -21,12 +22,16 @@ pub struct Config {
     pub limits: Limits,
     /// How long a proxy waits.
     pub timing: Timing,
+    /// How many threads serve UDP; at least 1 does.
+    pub threads: usize,
     /// What becomes of an answer whose addresses were not enforced in time.
     pub on_late: OnLate,
 }
 
 impl Config {
     /// A transparent proxy on `127.0.0.1` and `::1`, to which the datapath redirects.
+    ///
+    /// On a node without IPv6 it does without `::1`.
     pub fn transparent() -> Self {
         Self {
             listen: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
@@ -34,6 +39,8 @@ impl Config {
             mode: Mode::Transparent,
             limits: Limits::default(),
             timing: Timing::default(),
+            threads: thread::available_parallelism()
+                .map_or(1, |cores| cores.get().min(MOST_THREADS)),
             on_late: OnLate::ServFail,
         }
     }
@@ -78,9 +85,10 @@ pub struct Limits {
     pub connections: usize,
     /// The same, of one client.
     pub connections_per_client: usize,
-    /// UDP sockets towards servers. One client identity gets a quarter of them.
+    /// UDP sockets towards servers, shared out among the threads. One client identity gets a
+    /// quarter of them.
     pub upstream_sockets: usize,
-    /// UDP sockets that answers leave from, one per server that is asked.
+    /// UDP sockets that answers leave from, one per server that is asked, shared out likewise.
     pub return_sockets: usize,
 }
 
@@ -131,3 +139,6 @@ pub enum OnLate {
     /// The client is told SERVFAIL and asks again.
     ServFail,
 }
+
+/// Names are resolved on few of a node's cores.
+const MOST_THREADS: usize = 4;

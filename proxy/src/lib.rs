@@ -83,8 +83,9 @@
 //!
 //! # Threads
 //!
-//! - `dns-udp` serves all UDP queries. It waits for events only: listeners, sockets towards servers,
-//!   deadlines.
+//! - `dns-udp`, [a few](Config::threads) of that name, serve all UDP queries. They wait for events
+//!   only: listeners, which they share, sockets towards servers, deadlines. What has come together
+//!   is taken, asked and answered together, with one system call each.
 //! - `dns-tcp` accepts connections; each gets a thread, which serves its queries one by one.
 //! - All of them call the [`Policy`]; since the first one does, it must never wait.
 //! - An answer that waits is nobody's thread: [`Held`] is a value that the embedder keeps and
@@ -107,7 +108,8 @@
 //!
 //! What is passed on but not held: addresses that the question does not lead to, hints in other
 //! record types, and the additional section. A client that uses them meets whatever is enforced.
-#![forbid(unsafe_code)]
+// Only `sys` overrides this.
+#![deny(unsafe_code)]
 
 mod asked;
 mod bind;
@@ -124,6 +126,7 @@ mod sink;
 mod socket;
 mod stats;
 mod stop;
+mod sys;
 mod tcp;
 mod udp;
 

@@ -86,12 +86,15 @@ impl Proxy {
             shared: Arc::clone(&shared),
             threads: vec![],
         };
-        let datagrams =
-            udp::Loop::new(Arc::clone(&shared), udp).map_err(|source| RunError::Start {
+        let udp: Vec<_> = udp.into_iter().map(Arc::new).collect();
+        for _ in 0..shared.config.threads.max(1) {
+            let datagrams = udp::Loop::new(Arc::clone(&shared), udp.clone());
+            let datagrams = datagrams.map_err(|source| RunError::Start {
                 thread: UDP_THREAD,
                 source,
             })?;
-        running.spawn(UDP_THREAD, move || datagrams.run())?;
+            running.spawn(UDP_THREAD, move || datagrams.run())?;
+        }
         running.spawn(TCP_THREAD, move || tcp::run(&shared, &tcp))?;
         Ok(running)
     }

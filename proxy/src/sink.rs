@@ -1,12 +1,12 @@
 //! The way back to a client.
 
-use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use crate::shared::{Origin, Shared};
-use crate::socket;
+use crate::sys::{self, Parcel};
+use crate::udp::outbox::{self, Reply};
 
 /// Where a client's reply goes.
 #[derive(Clone, Debug)]
@@ -26,16 +26,27 @@ pub(crate) enum Sink {
 impl Sink {
     /// Sends without ever waiting. A reply that cannot leave is counted, and the client asks again.
     pub(crate) fn send(&self, shared: &Shared, origin: &Origin, message: &[u8]) {
-        let sent = match self {
-            Self::Listener { socket, local } => {
-                socket::send_from(socket, *local, origin.client, message)
+        let (socket, source) = match self {
+            Self::Listener { socket, local } => (socket, Some(local.ip())),
+            Self::Return(socket) => (socket, None),
+            Self::Stream(replies) => {
+                if replies.try_send(message.into()).is_err() {
+                    shared.counters.unsent.add();
+                }
+                return;
             }
-            Self::Return(socket) => socket.send_to(message, origin.client).map(drop),
-            Self::Stream(replies) => replies
-                .try_send(message.into())
-                .map_err(|_| io::ErrorKind::BrokenPipe.into()),
         };
-        if sent.is_err() {
+        let parcel = Parcel {
+            message: message.to_vec(),
+            target: Some(origin.client),
+            source,
+        };
+        let socket = Arc::clone(socket);
+        let Err(Reply { socket, parcel }) = outbox::push(Reply { socket, parcel }) else {
+            return;
+        };
+        let (_, error) = sys::send(&socket, &[parcel]);
+        if error.is_some() {
             shared.counters.unsent.add();
         }
     }

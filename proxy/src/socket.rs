@@ -1,16 +1,12 @@
 //! Sockets with the options that a transparent proxy needs.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{
-    IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket,
-};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::socket::{
-    self, AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag,
-    SockType, SockaddrStorage, sockopt,
+    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, sockopt,
 };
 use palisade_abi::Mark;
 
@@ -85,97 +81,6 @@ pub(crate) fn tcp_upstream(server: SocketAddr, mark: Option<Mark>) -> io::Result
     }
 }
 
-/// A datagram and the two ends that it was meant for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    pub(crate) client: SocketAddr,
-    pub(crate) destination: SocketAddr,
-    pub(crate) len: usize,
-}
-
-/// The space that a message about the original destination takes.
-pub(crate) fn control_buffer() -> Vec<u8> {
-    nix::cmsg_space!(libc::sockaddr_in6)
-}
-
-/// Takes one datagram, or `None` if it does not say where it came from or went to.
-pub(crate) fn receive(
-    socket: &UdpSocket,
-    buffer: &mut [u8],
-    control: &mut [u8],
-) -> io::Result<Option<Arrival>> {
-    let mut parts = [IoSliceMut::new(buffer)];
-    let message = socket::recvmsg::<SockaddrStorage>(
-        socket.as_raw_fd(),
-        &mut parts,
-        Some(control),
-        MsgFlags::MSG_DONTWAIT,
-    )?;
-    let destination = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4OrigDstAddr(a) => Some(SocketAddr::from((
-            Ipv4Addr::from(a.sin_addr.s_addr.to_ne_bytes()),
-            u16::from_be(a.sin_port),
-        ))),
-        ControlMessageOwned::Ipv6OrigDstAddr(a) => Some(SocketAddr::V6(SocketAddrV6::new(
-            Ipv6Addr::from(a.sin6_addr.s6_addr),
-            u16::from_be(a.sin6_port),
-            0,
-            a.sin6_scope_id,
-        ))),
-        _ => None,
-    });
-    let client = message.address.as_ref().and_then(to_std);
-    let len = message.bytes;
-    Ok(client
-        .zip(destination)
-        .map(|(client, destination)| Arrival {
-            client,
-            destination,
-            len,
-        }))
-}
-
-/// Sends a datagram from one of this machine's own addresses, which a wildcard socket needs.
-pub(crate) fn send_from(
-    socket: &UdpSocket,
-    source: SocketAddr,
-    client: SocketAddr,
-    message: &[u8],
-) -> io::Result<()> {
-    let (v4, v6);
-    let control = match source {
-        SocketAddr::V4(source) => {
-            let s_addr = u32::from_ne_bytes(source.ip().octets());
-            v4 = libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            };
-            ControlMessage::Ipv4PacketInfo(&v4)
-        }
-        SocketAddr::V6(source) => {
-            v6 = libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: source.ip().octets(),
-                },
-                ipi6_ifindex: 0,
-            };
-            ControlMessage::Ipv6PacketInfo(&v6)
-        }
-    };
-    let parts = [IoSlice::new(message)];
-    let client = SockaddrStorage::from(client);
-    let fd = socket.as_raw_fd();
-    socket::sendmsg(
-        fd,
-        &parts,
-        &[control],
-        MsgFlags::MSG_DONTWAIT,
-        Some(&client),
-    )?;
-    Ok(())
-}
-
 fn open(address: SocketAddr, sort: SockType, kind: Kind) -> Result<OwnedFd, Errno> {
     match kind {
         Kind::Plain => open_marked(address, sort, None),
@@ -211,17 +116,6 @@ fn bind(fd: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
 
 fn connect(fd: &OwnedFd, address: SocketAddr) -> Result<(), Errno> {
     socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(address))
-}
-
-fn to_std(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address
-        .as_sockaddr_in()
-        .map(|a| SocketAddr::from((a.ip(), a.port())));
-    v4.or_else(|| {
-        address
-            .as_sockaddr_in6()
-            .map(|a| SocketAddr::V6((*a).into()))
-    })
 }
 
 /// A port that nothing is sent from.

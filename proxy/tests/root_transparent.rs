@@ -57,6 +57,23 @@ mod transparent {
     }
 
     #[test]
+    fn a_node_without_ipv6_does_without_its_listener() {
+        let node = Namespace::new("no-ipv6").unwrap();
+        node.sysctl("net.ipv6.conf.all.disable_ipv6", "1").unwrap();
+        node.sysctl("net.ipv6.conf.lo.disable_ipv6", "1").unwrap();
+        let bound = node.run(|| Proxy::bind(Config::transparent())).unwrap();
+        let addresses = bound.unwrap().addresses().to_vec();
+        assert!(addresses.iter().any(SocketAddr::is_ipv4));
+        let plain = node.run(|| {
+            let mut config = Config::forward((Ipv4Addr::LOCALHOST, 0).into(), addresses[0]);
+            config.listen.push(Ipv6Addr::LOCALHOST.into());
+            let bound = Proxy::bind(config).unwrap();
+            bound.addresses().to_vec()
+        });
+        assert!(matches!(plain.unwrap().as_slice(), [SocketAddr::V4(_)]));
+    }
+
+    #[test]
     fn a_query_outside_the_rules_is_refused_in_the_servers_name() {
         let stage = Stage::new();
         for address in SERVER {
@@ -109,6 +126,8 @@ mod transparent {
     fn whoever_asks_many_servers_gets_a_quarter_of_the_sockets() {
         let mut config = Config::transparent();
         config.limits.upstream_sockets = 8;
+        // Each thread has its part of them.
+        config.threads = 1;
         let stage = Stage::with(config);
         let servers: Vec<String> = (100..110).map(|last| format!("10.1.0.{last}")).collect();
         let listening = servers.iter().map(|address| {

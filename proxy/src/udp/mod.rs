@@ -1,4 +1,4 @@
-//! Queries over UDP: one thread, which never waits for anything but events.
+//! Queries over UDP: threads which never wait for anything but events.
 //!
 //! ```text
 //!   listeners ─▶ admit ─▶ decide ─▶ pool ─▶ server
@@ -6,10 +6,12 @@
 //!   client  ◀──────┴──── sink ◀── Held ◀┘      (the embedder's thread releases)
 //! ```
 
+pub(crate) mod outbox;
 mod pool;
 mod returns;
 
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -18,7 +20,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use palisade_abi::{Mark, MarkKind, Protocol};
 
-use self::pool::{Pool, Received, Token};
+use self::pool::{Pool, Token};
 use self::returns::Returns;
 use crate::asked::{Admission, Reply, admit};
 use crate::config::Mode;
@@ -27,7 +29,7 @@ use crate::held::{Pending, hold};
 use crate::policy::{Outcome, Reject};
 use crate::shared::{Origin, Shared};
 use crate::sink::Sink;
-use crate::socket;
+use crate::sys::{Datagram, Inbox};
 
 /// The thread's state; nobody else touches it.
 #[derive(Debug)]
@@ -38,27 +40,31 @@ pub(crate) struct Loop {
     pool: Pool,
     returns: Returns,
     holds: Deadlines<Weak<Pending>>,
-    buffer: Vec<u8>,
-    control: Vec<u8>,
+    inbox: Inbox,
     swept: Instant,
 }
 
 impl Loop {
-    pub(crate) fn new(shared: Arc<Shared>, listeners: Vec<UdpSocket>) -> io::Result<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, listeners: Vec<Arc<UdpSocket>>) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&shared.stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
         for (listener, event) in listeners.iter().zip(0..) {
-            epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, event))?;
+            // Of the threads that wait for the same listener one is enough.
+            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
+            epoll.add(listener, EpollEvent::new(flags, event))?;
         }
         let limits = shared.config.limits;
+        let threads = shared.config.threads.max(1);
         Ok(Self {
-            listeners: listeners.into_iter().map(Arc::new).collect(),
+            listeners,
             epoll,
-            pool: Pool::new(limits.upstream_sockets, limits.in_flight)?,
-            returns: Returns::new(limits.return_sockets, Mark::new(MarkKind::ProxyReturn)),
+            pool: Pool::new(limits.upstream_sockets / threads, limits.in_flight, threads)?,
+            returns: Returns::new(
+                limits.return_sockets / threads,
+                Mark::new(MarkKind::ProxyReturn),
+            ),
             holds: Deadlines::new(limits.in_flight),
-            buffer: vec![0; usize::from(u16::MAX)],
-            control: socket::control_buffer(),
+            inbox: Inbox::new(),
             swept: Instant::now(),
             shared,
         })
@@ -66,6 +72,7 @@ impl Loop {
 
     /// Serves until the stop is raised.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        outbox::open();
         let mut events = [EpollEvent::empty(); 64];
         loop {
             let count = match self.epoll.wait(&mut events, self.timeout()) {
@@ -84,6 +91,7 @@ impl Loop {
                 }
             }
             self.expire();
+            outbox::flush(&self.shared.counters);
         }
     }
 
@@ -105,22 +113,22 @@ impl Loop {
         let Some(listener) = self.listeners.get(index).map(Arc::clone) else {
             return;
         };
-        // Bounded, so that answers get their turn under a flood of queries.
-        for _ in 0..BATCH {
-            match socket::receive(&listener, &mut self.buffer, &mut self.control) {
-                Ok(Some(arrival)) => self.take_query(&listener, arrival),
-                Ok(None) => self.shared.counters.rejected.add(),
-                Err(_) => return,
-            }
+        // One batch, so that answers get their turn under a flood of queries.
+        let mut inbox = mem::take(&mut self.inbox);
+        let count = inbox.receive(&listener).unwrap_or_default();
+        for datagram in (0..count).map_while(|index| inbox.get(index)) {
+            self.take_query(&listener, datagram);
+        }
+        self.inbox = inbox;
+        for asked in self.pool.flush() {
+            asked.conclude(&self.shared, Outcome::Unreachable, Reply::default());
         }
     }
 
-    fn take_query(&mut self, listener: &Arc<UdpSocket>, arrival: socket::Arrival) {
-        let socket::Arrival {
-            client,
-            destination,
-            len,
-        } = arrival;
+    fn take_query(&mut self, listener: &Arc<UdpSocket>, datagram: Datagram<'_>) {
+        let Some((client, destination)) = datagram.source.zip(datagram.destination) else {
+            return self.shared.counters.rejected.add();
+        };
         let origin = |server| Origin {
             client,
             server,
@@ -133,8 +141,7 @@ impl Loop {
         let Ok(sink) = self.sink(listener, destination) else {
             return self.shared.counters.unsent.add();
         };
-        let message = self.buffer.get(..len).unwrap_or_default();
-        match admit(&self.shared, origin, message, &sink) {
+        match admit(&self.shared, origin, datagram.message, &sink) {
             Admission::Silence => {}
             Admission::Reply(reply) => sink.send(&self.shared, &origin, &reply),
             Admission::Forward(asked) => {
@@ -158,21 +165,21 @@ impl Loop {
     }
 
     fn take_answers(&mut self, token: Token) {
-        for _ in 0..BATCH {
-            match self.pool.receive(token, &mut self.buffer) {
-                Received::Answer(asked, answer) => {
-                    if let Some(pending) = hold(&self.shared, asked, answer) {
+        let mut inbox = mem::take(&mut self.inbox);
+        let received = self.pool.receive(token, &mut inbox);
+        for message in (0..received).map_while(|index| inbox.get(index)) {
+            match self.pool.answered(token, message.message) {
+                Some(asked) => {
+                    if let Some(pending) = hold(&self.shared, asked, message.message.to_vec()) {
                         self.watch(pending);
                     }
                 }
-                Received::Mismatch => self.shared.counters.mismatched.add(),
-                Received::Nothing => return,
-                Received::Unreachable(lost) => {
-                    for asked in lost {
-                        asked.conclude(&self.shared, Outcome::Unreachable, Reply::default());
-                    }
-                }
+                None => self.shared.counters.mismatched.add(),
             }
+        }
+        self.inbox = inbox;
+        for asked in self.pool.lost(token) {
+            asked.conclude(&self.shared, Outcome::Unreachable, Reply::default());
         }
     }
 
@@ -201,6 +208,5 @@ impl Loop {
     }
 }
 
-const BATCH: usize = 64;
 const STOP: u64 = 1 << 16;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);

@@ -14,14 +14,20 @@ use crate::deadlines::Deadlines;
 use crate::entropy::Entropy;
 use crate::policy::Outcome;
 use crate::socket;
+use crate::sys::{self, BATCH, Inbox, Parcel};
 
 /// All sockets towards servers, each for one client identity and one server.
 ///
 /// A query goes out of one of a few sockets, chosen at random, under a random id, so that whoever
-/// wants to forge an answer has to guess both port and id. Sockets are replaced after a while.
+/// wants to forge an answer has to guess both port and id. Queries to one server that come together
+/// share the socket, and leave together. Sockets are replaced after a while.
 #[derive(Debug)]
 pub(crate) struct Pool {
     limit: usize,
+    /// Sockets that a route's queries spread over.
+    places: usize,
+    /// The sockets with queries that have not left yet.
+    unsent: Vec<Token>,
     entropy: Entropy,
     sockets: HashMap<Token, Upstream>,
     /// The sockets that take new queries.
@@ -49,6 +55,10 @@ struct Upstream {
     waiting: HashMap<u16, (u64, Box<Asked>)>,
     opened: Instant,
     sent: usize,
+    /// The ids of queries that have not left yet.
+    unsent: Vec<u16>,
+    /// Whether the server turned out not to listen.
+    unreachable: bool,
     retired: bool,
 }
 
@@ -60,23 +70,13 @@ struct Flight {
     ticket: u64,
 }
 
-/// What a readable socket had to say.
-#[derive(Debug)]
-pub(crate) enum Received {
-    /// An answer to a query that waited.
-    Answer(Box<Asked>, Vec<u8>),
-    /// Something that no query waits for.
-    Mismatch,
-    /// Nothing more.
-    Nothing,
-    /// The server does not listen; none of these will be answered.
-    Unreachable(Vec<Asked>),
-}
-
 impl Pool {
-    pub(crate) fn new(limit: usize, in_flight: usize) -> io::Result<Self> {
+    /// One of several pools, whose sockets together are the places of a route.
+    pub(crate) fn new(limit: usize, in_flight: usize, pools: usize) -> io::Result<Self> {
         Ok(Self {
             limit: limit.max(1),
+            places: (PLACES / pools).max(1),
+            unsent: Vec::new(),
             entropy: Entropy::open()?,
             sockets: HashMap::new(),
             open: HashMap::new(),
@@ -87,7 +87,8 @@ impl Pool {
         })
     }
 
-    /// Sends a query to its server; gives it back, with the reason, where that is impossible.
+    /// Gives a query a socket and an id, to leave with [`flush`](Self::flush); gives it back, with
+    /// the reason, where that is impossible.
     pub(crate) fn send(
         &mut self,
         mut asked: Box<Asked>,
@@ -108,16 +109,7 @@ impl Pool {
         let Some((id, upstream)) = place else {
             return Err((asked, Outcome::Overload));
         };
-        let message = asked.under_id(id);
-        // The first error may be owed to an earlier query, whose rejection by the server came back.
-        if upstream
-            .socket
-            .send(message)
-            .or_else(|_| upstream.socket.send(message))
-            .is_err()
-        {
-            return Err((asked, Outcome::Unreachable));
-        }
+        asked.set_id(id);
         self.last_ticket += 1;
         let flight = Flight {
             token,
@@ -126,38 +118,63 @@ impl Pool {
         };
         upstream.sent += 1;
         upstream.waiting.insert(id, (flight.ticket, asked));
+        if upstream.unsent.is_empty() {
+            self.unsent.push(token);
+        }
+        upstream.unsent.push(id);
         let sockets = &self.sockets;
         self.waits
             .push(due, flight, |flight| is_waiting(sockets, flight));
         Ok(())
     }
 
-    /// Takes one datagram from a socket.
-    pub(crate) fn receive(&mut self, token: Token, buffer: &mut [u8]) -> Received {
-        let Some(upstream) = self.sockets.get_mut(&token) else {
-            return Received::Nothing;
-        };
-        let message = match upstream.socket.recv(buffer) {
-            Ok(len) => buffer.get(..len).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Received::Nothing,
-            Err(_) => {
-                let lost = upstream
-                    .waiting
-                    .drain()
-                    .map(|(_, (_, asked))| *asked)
-                    .collect();
-                return Received::Unreachable(lost);
+    /// Sends what has been given a socket. Gives back what could not leave.
+    pub(crate) fn flush(&mut self) -> Vec<Asked> {
+        let mut failed = Vec::new();
+        for token in self.unsent.drain(..) {
+            if let Some(upstream) = self.sockets.get_mut(&token) {
+                upstream.flush(&mut failed);
             }
+        }
+        failed
+    }
+
+    /// Takes datagrams from a socket. Says how many.
+    pub(crate) fn receive(&mut self, token: Token, inbox: &mut Inbox) -> usize {
+        let Some(upstream) = self.sockets.get_mut(&token) else {
+            return 0;
         };
-        let id = message
-            .first_chunk()
-            .map_or(0, |id| u16::from_be_bytes(*id));
+        match inbox.receive(&upstream.socket) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                upstream.unreachable = true;
+                0
+            }
+        }
+    }
+
+    /// The query that a message from a socket answers.
+    pub(crate) fn answered(&mut self, token: Token, message: &[u8]) -> Option<Box<Asked>> {
+        let upstream = self.sockets.get_mut(&token)?;
+        let id = u16::from_be_bytes(*message.first_chunk()?);
         match upstream.waiting.entry(id) {
             Entry::Occupied(waiting) if waiting.get().1.is_answered_by(message) => {
-                Received::Answer(waiting.remove().1, message.to_vec())
+                Some(waiting.remove().1)
             }
-            Entry::Occupied(_) | Entry::Vacant(_) => Received::Mismatch,
+            Entry::Occupied(_) | Entry::Vacant(_) => None,
         }
+    }
+
+    /// The queries that will not be answered, if the server turned out not to listen.
+    pub(crate) fn lost(&mut self, token: Token) -> Vec<Asked> {
+        let upstream = self.sockets.get_mut(&token);
+        let Some(upstream) = upstream.filter(|upstream| upstream.unreachable) else {
+            return Vec::new();
+        };
+        upstream.unreachable = false;
+        let waiting = upstream.waiting.drain();
+        waiting.map(|(_, (_, asked))| *asked).collect()
     }
 
     /// Takes the next query that has waited long enough.
@@ -208,9 +225,17 @@ impl Pool {
         mark: Option<Mark>,
         epoll: &Epoll,
     ) -> Result<Token, Outcome> {
+        let unsent = self.unsent.last().copied();
+        let same = |token: &Token| {
+            let upstream = self.sockets.get(token);
+            upstream.is_some_and(|upstream| upstream.route == route && !upstream.is_full())
+        };
+        if let Some(token) = unsent.filter(same) {
+            return Ok(token);
+        }
         let place = self.entropy.next().map_err(|_| Outcome::Unreachable)?;
         let tokens = self.open.get(&route).map(Vec::as_slice).unwrap_or_default();
-        if let Some(token) = tokens.get(usize::from(place) % PLACES).copied() {
+        if let Some(token) = tokens.get(usize::from(place) % self.places).copied() {
             if !self
                 .sockets
                 .get(&token)
@@ -269,6 +294,8 @@ impl Pool {
             waiting,
             opened,
             sent: 0,
+            unsent: Vec::new(),
+            unreachable: false,
             retired: false,
         };
         self.sockets.insert(token, upstream);
@@ -306,6 +333,36 @@ impl Pool {
 }
 
 impl Upstream {
+    fn flush(&mut self, failed: &mut Vec<Asked>) {
+        let ids = std::mem::take(&mut self.unsent);
+        let parcel = |id: &u16| {
+            let (_, asked) = self.waiting.get(id)?;
+            Some(Parcel {
+                message: asked.message(),
+                target: None,
+                source: None,
+            })
+        };
+        let parcels: Vec<_> = ids.iter().filter_map(parcel).collect();
+        let (mut sent, mut error) = sys::send(&self.socket, &parcels);
+        if error.is_some() {
+            // The first error may be owed to earlier queries, whose rejection came back.
+            let rest = parcels.get(sent..).unwrap_or_default();
+            let (more, again) = sys::send(&self.socket, rest);
+            (sent, error) = (sent + more, again);
+        }
+        drop(parcels);
+        if error.is_some() {
+            let unsent = ids.iter().skip(sent);
+            let unsent = unsent.filter_map(|id| self.waiting.remove(id));
+            failed.extend(unsent.map(|(_, asked)| *asked));
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.unsent.len() >= BATCH
+    }
+
     fn is_worn(&self, now: Instant) -> bool {
         self.sent >= QUERIES_PER_SOCKET || now.duration_since(self.opened) >= SOCKET_LIFETIME
     }
@@ -332,7 +389,7 @@ fn free_id(entropy: &mut Entropy, waiting: &HashMap<u16, (u64, Box<Asked>)>) -> 
 
 /// Events below belong to the loop itself.
 const FIRST_TOKEN: u64 = 1 << 32;
-/// Sockets that a route's queries spread over.
+/// Sockets that a route's queries spread over, in all pools.
 const PLACES: usize = 4;
 const QUERIES_PER_SOCKET: usize = 512;
 const SOCKET_LIFETIME: Duration = Duration::from_secs(10);

@@ -1,0 +1,66 @@
+//! Replies that leave together.
+
+use std::cell::RefCell;
+use std::net::UdpSocket;
+use std::sync::Arc;
+
+use crate::stats::Counters;
+use crate::sys::{self, BATCH, Parcel};
+
+/// A reply and the socket that it leaves from.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) socket: Arc<UdpSocket>,
+    pub(crate) parcel: Parcel<Vec<u8>>,
+}
+
+thread_local! {
+    /// The replies of this thread, if it sends them together: the threads that serve UDP do, and
+    /// an answer that the embedder releases at once is released there.
+    static WAITING: RefCell<Option<Vec<Reply>>> = const { RefCell::new(None) };
+}
+
+/// Lets replies of this thread wait for [`flush`] from now on.
+pub(crate) fn open() {
+    WAITING.set(Some(Vec::with_capacity(BATCH)));
+}
+
+/// Lets a reply wait; gives it back on a thread that sends at once.
+pub(crate) fn push(reply: Reply) -> Result<(), Reply> {
+    WAITING.with_borrow_mut(|waiting| match waiting {
+        Some(waiting) => {
+            waiting.push(reply);
+            Ok(())
+        }
+        None => Err(reply),
+    })
+}
+
+/// Sends what waits. A reply that cannot leave is counted, and the client asks again.
+pub(crate) fn flush(counters: &Counters) {
+    let mut waiting =
+        WAITING.with_borrow_mut(|waiting| waiting.as_mut().map(std::mem::take).unwrap_or_default());
+    let mut rest = waiting.drain(..).peekable();
+    while let Some(Reply { socket, parcel }) = rest.next() {
+        let mut parcels = vec![parcel];
+        while let Some(next) = rest.next_if(|next| Arc::ptr_eq(&next.socket, &socket)) {
+            parcels.push(next.parcel);
+        }
+        let mut left = parcels.as_slice();
+        while !left.is_empty() {
+            let (sent, error) = sys::send(&socket, left);
+            if error.is_some() {
+                counters.unsent.add();
+            }
+            // What could not leave is passed over.
+            left = left.get(sent + 1..).unwrap_or_default();
+        }
+    }
+    drop(rest);
+    WAITING.with_borrow_mut(|place| {
+        if let Some(place) = place {
+            // Its room is used again.
+            *place = waiting;
+        }
+    });
+}
