@@ -13,6 +13,7 @@
 
 #include "lib/decide.h"
 #include "lib/deliver.h"
+#include "lib/fragment.h"
 #include "lib/neighbour.h"
 #include "lib/proxy.h"
 
@@ -31,6 +32,7 @@ struct abi_layouts {
 	enum verdict_flag verdict_flag;
 	enum ipcache_flag ipcache_flag;
 	enum ct_zone ct_zone;
+	enum fragment_size fragment_size;
 	enum half half;
 	enum flow_flag flow_flag;
 	enum counter_index counter_index;
@@ -63,6 +65,11 @@ static __always_inline int from_container_ip(struct __sk_buff *skb, struct run *
 	destination = endpoint_of(&run->packet.tuple.destination);
 	to_peer = destination && config.redirect_peer;
 	run->now = seconds_now();
+	if (run->packet.flags & PACKET_FRAGMENT) {
+		reason = track_fragment(run);
+		if (reason)
+			return drop(run, reason);
+	}
 	entry = find_flow(skb, run);
 	if (destination)
 		entry = ct_lookup_leg(run, entry);
@@ -73,6 +80,10 @@ static __always_inline int from_container_ip(struct __sk_buff *skb, struct run *
 	reason = judge(run, entry);
 	if (reason)
 		return drop(run, reason);
+	/* The stack puts fragments together and forgets the socket that was chosen for one. */
+	if (run->packet.flags & PACKET_FRAGMENT &&
+	    (run->proxy_port || run->key.zone == ZONE_PROXY_LEG))
+		return drop(run, DROP_FRAGMENT);
 	if (run->key.zone == ZONE_PROXY_LEG)
 		return return_to_proxy(skb, run);
 	if (run->proxy_port)
@@ -125,6 +136,11 @@ static __always_inline int to_container_ip(struct __sk_buff *skb, struct run *ru
 	if (local_source && !is_vouched(kind))
 		return drop(run, DROP_FORGED_SOURCE);
 	run->now = seconds_now();
+	if (run->packet.flags & PACKET_FRAGMENT) {
+		reason = track_fragment(run);
+		if (reason)
+			return drop(run, reason);
+	}
 	entry = find_flow(skb, run);
 	if (local_source && kind == MARK_PROXY_FORWARD) {
 		run->key.zone = ZONE_PROXY_LEG;

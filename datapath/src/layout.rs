@@ -130,6 +130,26 @@ same_layout!(
     }
 );
 same_layout!(
+    FragmentKey = fragment_key {
+        source,
+        destination,
+        id,
+        protocol,
+        pad
+    }
+);
+same_layout!(
+    FragmentEntry = fragment_entry {
+        expires,
+        source_port,
+        destination_port,
+        protocol,
+        flags,
+        icmp_type,
+        pad,
+    }
+);
+same_layout!(
     RawEvent = raw_event {
         time,
         kind,
@@ -179,6 +199,7 @@ same_const! {
     abi::IPCACHE_IPV6, ipcache_flag::IPCACHE_IPV6;
     abi::ZONE_FLOW as u32, ct_zone::ZONE_FLOW;
     abi::ZONE_PROXY_LEG as u32, ct_zone::ZONE_PROXY_LEG;
+    abi::FRAGMENTED_DATAGRAMS, fragment_size::FRAGMENTED_DATAGRAMS;
     abi::HALF_UNDECIDED as u32, half::HALF_UNDECIDED;
     abi::HALF_DECIDED as u32, half::HALF_DECIDED;
     abi::HALF_FOREIGN as u32, half::HALF_FOREIGN;

@@ -140,6 +140,7 @@ fn reuse(open: &mut OpenEndpointSkel<'_>, maps: &Maps) -> Result<(), Error> {
         (&mut slots.cell_slot_v1, Map::CellSlot),
         (&mut slots.verdict_v1, Map::Verdict),
         (&mut slots.conntrack_v1, Map::Conntrack),
+        (&mut slots.fragments_v1, Map::Fragments),
         (&mut slots.events_v1, Map::Events),
         (&mut slots.counters_v1, Map::Counters),
         (&mut slots.state_v1, Map::State),

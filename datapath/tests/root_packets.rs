@@ -68,8 +68,13 @@ const ROWS: &[Row] = &[
     ("a length beyond the packet", FromWeb, 0, longer, Drop(Malformed, 0)),
     ("a TCP header of 4 words", FromWeb, 0, short_tcp, Drop(Malformed, 0)),
     ("a fragment", FromWeb, 0, |f| fragment(f, 8), Drop(Fragment, 0)),
-    ("a first fragment", FromWeb, 0, |f| fragment(f, more_fragments(f)), Drop(Fragment, 0)),
-    ("a fragment to the endpoint", ToWeb, 0, |f| fragment(f, 8), Drop(Fragment, 0)),
+    ("a first fragment", FromWeb, 0, |f| fragment(f, more_fragments(f)), Peer),
+    ("a first fragment that is not allowed", FromWeb, 0, |f| first(f, 99), Drop(Policy, 9)),
+    ("a fragment for the proxy", FromWeb, 0, first_dns, Drop(Fragment, 0)),
+    ("a fragment inside a TCP header", FromWeb, 0, |f| fragment(f, units(f, 2)), Drop(Fragment, 0)),
+    ("a fragment to the endpoint", ToWeb, 0, |f| later(f, Protocol::TCP), Drop(Fragment, 0)),
+    ("an ICMP error in parts", FromWeb, 0, error_in_parts, Drop(Fragment, 0)),
+    ("a neighbour in parts", FromWeb, 0, neighbour_in_parts, Drop(Fragment, 0)),
     ("neither IP nor ARP", FromWeb, 0, |_| other_l2(), Drop(UnsupportedL2, 0)),
     ("neither IP nor ARP, inwards", ToWeb, 0, |_| other_l2(), Drop(UnsupportedL2, 0)),
     ("another endpoint's address", FromWeb, 0, |f| tcp_from(f.db(), f.web()), Drop(InvalidSource, 0)),
@@ -300,6 +305,69 @@ fn extension_headers_are_walked_up_to_a_bound() {
     }
 }
 
+/// Runs the first fragment and a later one; returns what became of the later one.
+fn both_fragments(
+    rig: &mut Rig,
+    place: Place,
+    family: Family,
+    first: &Packet,
+) -> (TcAction, Vec<(DropReason, u32)>) {
+    let frame = first.clone().fragment(more_fragments(family)).bytes();
+    rig.run(place, 0, &frame);
+    let later = Packet::new(first.source, first.destination, first.protocol, &[7; 32]);
+    let frame = later.fragment(units(family, 3)).bytes();
+    let (outcome, events) = rig.run(place, 0, &frame);
+    let told = events.iter().all(|event| event.kind != EVENT_VERDICT);
+    assert!(told, "a flow is told once: {events:?}");
+    (outcome.action, drops(&events))
+}
+
+#[test]
+fn a_later_fragment_goes_the_way_of_the_first() {
+    let mut rig = Rig::new(Setup::default());
+    rig.rules(&rules());
+    for family in Family::BOTH {
+        let (web, db, site) = (family.web(), family.db(), family.site());
+        let arrives = syn(site, web, 8080);
+        let table = [
+            (FromWeb, syn(web, db, 80), TcAction::Redirect, None),
+            (FromWeb, syn(web, site, 443), TcAction::Pass, None),
+            (FromWeb, syn(web, db, 99), TcAction::Drop, Some((Policy, 9))),
+            (
+                FromWeb,
+                syn(web, db, 81),
+                TcAction::Drop,
+                Some((PolicyDeny, 2)),
+            ),
+            (
+                FromWeb,
+                Packet::echo_request(web, db, 7),
+                TcAction::Redirect,
+                None,
+            ),
+            (
+                FromWeb,
+                Packet::echo_reply(web, db, 7),
+                TcAction::Drop,
+                Some((Policy, 9)),
+            ),
+            (ToWeb, arrives.clone(), TcAction::Pass, None),
+        ];
+        for (place, first, action, dropped) in table {
+            rig.forget_connections();
+            let found = both_fragments(&mut rig, place, family, &first);
+            assert_eq!(found, (action, dropped.into_iter().collect()), "{first:?}");
+        }
+        for (key, mut entry) in rig.maps.fragments.entries().unwrap() {
+            entry.expires = 0;
+            rig.maps.fragments.insert(&key, &entry).unwrap();
+        }
+        let (outcome, events) = rig.run(ToWeb, 0, &later(family, Protocol::TCP));
+        assert_eq!(outcome.action, TcAction::Drop, "its first came long ago");
+        assert_eq!(drops(&events), [(Fragment, 0)]);
+    }
+}
+
 #[test]
 fn counters_say_what_became_of_the_packets() {
     let mut rig = Rig::new(Setup::default());
@@ -402,6 +470,46 @@ fn short_tcp(family: Family) -> Vec<u8> {
 
 fn fragment(family: Family, offset: u16) -> Vec<u8> {
     syn(family.web(), family.db(), 80).fragment(offset).bytes()
+}
+
+/// The raw offset field of units of 8 bytes.
+fn units(family: Family, count: u16) -> u16 {
+    if family == Family::V4 {
+        count
+    } else {
+        count << 3
+    }
+}
+
+fn first(family: Family, port: u16) -> Vec<u8> {
+    let packet = syn(family.web(), family.db(), port);
+    packet.fragment(more_fragments(family)).bytes()
+}
+
+fn first_dns(family: Family) -> Vec<u8> {
+    let (from, to) = (at(family.web(), 1025), at(family.site(), 53));
+    let packet = Packet::udp(from, to, &[0; 16]);
+    packet.fragment(more_fragments(family)).bytes()
+}
+
+/// From the world to the first endpoint, without a header of a transport.
+fn later(family: Family, protocol: Protocol) -> Vec<u8> {
+    let packet = Packet::new(family.site(), family.web(), protocol.get(), &[7; 32]);
+    packet.fragment(units(family, 3)).bytes()
+}
+
+fn error_in_parts(family: Family) -> Vec<u8> {
+    let about = syn(family.db(), family.web(), 80);
+    let error = Packet::unreachable(family.web(), &about);
+    error.fragment(more_fragments(family)).bytes()
+}
+
+fn neighbour_in_parts(family: Family) -> Vec<u8> {
+    if family == Family::V4 {
+        return error_in_parts(family);
+    }
+    let solicit = Packet::neighbour_solicit(family.web(), v6(family.db()), Some(WEB_MAC));
+    solicit.fragment(more_fragments(family)).bytes()
 }
 
 fn more_fragments(family: Family) -> u16 {

@@ -27,6 +27,7 @@ mod counter;
 mod drop_reason;
 mod endpoint;
 mod event;
+mod fragment;
 mod ipcache;
 mod mark;
 mod number;
@@ -47,6 +48,7 @@ pub use self::endpoint::{EndpointRecord, PolicyPair};
 pub use self::event::{
     EVENT_DROP, EVENT_FLAG_AUDITED, EVENT_FLAG_IPV6, EVENT_FLAG_REPLY, EVENT_VERDICT, RawEvent,
 };
+pub use self::fragment::{FRAGMENTED_DATAGRAMS, FragmentEntry, FragmentKey};
 pub use self::ipcache::{IPCACHE_IPV6, IpcacheEntry, IpcachePrefix};
 pub use self::mark::{Mark, MarkKind};
 pub use self::number::{

@@ -11,6 +11,7 @@
 #include "../abi/counter.h"
 #include "../abi/endpoint.h"
 #include "../abi/event.h"
+#include "../abi/fragment.h"
 #include "../abi/ipcache.h"
 #include "../abi/state.h"
 
@@ -88,6 +89,13 @@ struct {
 	__type(key, struct ct_key);
 	__type(value, struct ct_entry);
 } conntrack_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FRAGMENTED_DATAGRAMS);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_entry);
+} fragments_v1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

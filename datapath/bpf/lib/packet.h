@@ -15,6 +15,9 @@ enum packet_flag {
 	PACKET_ECHO_REPLY = 4,
 	PACKET_SYN = 8, /* TCP: SYN without ACK */
 	PACKET_ICMP = 16, /* either family */
+	PACKET_FIRST_FRAGMENT = 32,
+	PACKET_LATER_FRAGMENT = 64, /* without ports of its own */
+	PACKET_FRAGMENT = PACKET_FIRST_FRAGMENT | PACKET_LATER_FRAGMENT,
 };
 
 /*
@@ -41,6 +44,9 @@ struct packet {
 	__u8 tcp_flags;
 	__u8 icmp_type;
 	__u8 ttl; /* or hop limit */
+	__u32 fragment_id; /* of a fragment's datagram */
+	__u8 fragment_protocol; /* the next header, as every fragment says */
+	__u8 pad[3];
 };
 
 /* What a packet is, as far as its headers say. Drop reasons are returned negative. */

@@ -29,6 +29,11 @@
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
 #define ICMPV6_ERROR_MAX 127
+/* Where the data of a TCP segment may begin, in the units of a fragment's offset. */
+#define TCP_DATA_UNITS 3
+#define FRAGMENT_OFFSET_AND_MORE 0x3fff
+#define FRAGMENT_OFFSET 0x1fff
+#define IPV6_OFFSET_AND_MORE 0xfff9
 /* Lengths above this do not fit the length fields: the stack writes 0 (BIG TCP). */
 #define IP_LENGTH_MAX 65535
 
@@ -39,6 +44,13 @@ struct icmp_header {
 	__be16 checksum;
 	__be16 id; /* of an echo */
 	__be16 sequence;
+};
+
+struct fragment_header {
+	__u8 next;
+	__u8 reserved;
+	__be16 offset; /* in units of 8 bytes from bit 3 on; bit 0: more follow */
+	__be32 id;
 };
 
 static __always_inline void set_ipv4(struct address *address, __be32 ipv4)
@@ -146,10 +158,25 @@ static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *packet
 	return 0;
 }
 
+/* One that would replace a part of the TCP header that was judged is none. */
+static __always_inline int note_fragment(struct packet *packet, __u32 id, __u8 protocol,
+					 __u32 offset)
+{
+	if (packet->flags & PACKET_FRAGMENT)
+		return -DROP_MALFORMED;
+	packet->fragment_id = id;
+	packet->fragment_protocol = protocol;
+	packet->flags |= offset ? PACKET_LATER_FRAGMENT : PACKET_FIRST_FRAGMENT;
+	if (offset && offset < TCP_DATA_UNITS && protocol == IPPROTO_TCP)
+		return -DROP_FRAGMENT;
+	return 0;
+}
+
 static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *packet, int inner)
 {
 	struct iphdr ip;
 	__u32 header, length, room;
+	int error;
 
 	if (bpf_skb_load_bytes(skb, packet->l3_offset, &ip, sizeof(ip)))
 		return -DROP_MALFORMED;
@@ -171,15 +198,36 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *pack
 			return -DROP_MALFORMED;
 		packet->end = packet->l3_offset + length;
 	}
-	if (ip.frag_off & bpf_htons(0x3fff))
-		return -DROP_FRAGMENT;
+	if (ip.frag_off & bpf_htons(FRAGMENT_OFFSET_AND_MORE)) {
+		error = note_fragment(packet, ip.id, ip.protocol,
+				      bpf_ntohs(ip.frag_off) & FRAGMENT_OFFSET);
+		if (error || packet->flags & PACKET_LATER_FRAGMENT)
+			return error;
+	}
 	return parse_l4(skb, packet, inner);
+}
+
+/* Steps over a fragment header; one around a whole packet says nothing. */
+static __always_inline int skip_fragment(struct __sk_buff *skb, struct packet *packet, __u8 *next)
+{
+	struct fragment_header fragment;
+	__u16 offset;
+
+	if (load_header(skb, packet, &fragment, sizeof(fragment)))
+		return -DROP_MALFORMED;
+	offset = bpf_ntohs(fragment.offset);
+	packet->l4_offset += sizeof(fragment);
+	*next = fragment.next;
+	if (!(offset & IPV6_OFFSET_AND_MORE))
+		return 0;
+	return note_fragment(packet, fragment.id, fragment.next, offset >> 3);
 }
 
 /* Walks to the header that policy knows; a chain longer than the bound is malformed. */
 static __always_inline int skip_extensions(struct __sk_buff *skb, struct packet *packet, __u8 next)
 {
 	struct ipv6_opt_hdr header;
+	int error;
 
 	for (int i = 0; i <= EXTENSION_HEADERS_MAX; i++) {
 		switch (next) {
@@ -189,7 +237,13 @@ static __always_inline int skip_extensions(struct __sk_buff *skb, struct packet 
 		case IPPROTO_AH:
 			break;
 		case IPPROTO_FRAGMENT:
-			return -DROP_FRAGMENT;
+			error = skip_fragment(skb, packet, &next);
+			if (error)
+				return error;
+			if (!(packet->flags & PACKET_LATER_FRAGMENT))
+				continue;
+			packet->tuple.protocol = next;
+			return 0;
 		default:
 			packet->tuple.protocol = next;
 			return 0;
@@ -229,7 +283,9 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct packet *pack
 		packet->end = packet->l4_offset + length;
 	}
 	error = skip_extensions(skb, packet, ip.nexthdr);
-	return error ? error : parse_l4(skb, packet, inner);
+	if (error || packet->flags & PACKET_LATER_FRAGMENT)
+		return error;
+	return parse_l4(skb, packet, inner);
 }
 
 /* Neighbour discovery is only genuine with a hop limit that no router has touched. */
@@ -261,6 +317,10 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *packet)
 	}
 	if (error)
 		return error;
+	/* Nobody who is honest sends these in parts, and what they speak about may be cut off. */
+	if (packet->flags & PACKET_FRAGMENT &&
+	    (packet->flags & PACKET_ICMP_ERROR || is_neighbour_discovery(packet)))
+		return -DROP_FRAGMENT;
 	if (is_neighbour_discovery(packet))
 		return CLASS_NEIGHBOUR;
 	return is_link_local_group(&packet->tuple.destination) ? CLASS_LINK_LOCAL : CLASS_IP;
@@ -278,7 +338,7 @@ static __always_inline int parse_quoted(struct __sk_buff *skb, const struct pack
 	quoted.l3_offset = error->l4_offset + sizeof(struct icmp_header);
 	if (error->flags & PACKET_IPV6 ? parse_ipv6(skb, &quoted, 1) : parse_ipv4(skb, &quoted, 1))
 		return 0;
-	if (quoted.flags & PACKET_ICMP_ERROR ||
+	if (quoted.flags & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT) ||
 	    !same_address(&quoted.tuple.source, &error->tuple.destination))
 		return 0;
 	flow->tuple.source = quoted.tuple.destination;

@@ -16,8 +16,8 @@ use std::path::Path;
 
 use libbpf_rs::MapInfo;
 use palisade_abi::{
-    Address, CtEntry, CtKey, EndpointRecord, IpcacheEntry, IpcachePrefix, Line, PolicyPair, Slot,
-    TableSizes, Verdict,
+    Address, CtEntry, CtKey, EndpointRecord, FRAGMENTED_DATAGRAMS, FragmentEntry, FragmentKey,
+    IpcacheEntry, IpcachePrefix, Line, PolicyPair, Slot, TableSizes, Verdict,
 };
 
 pub use self::counters::Counters;
@@ -56,6 +56,8 @@ pub struct Maps {
     pub verdict: Words<Verdict>,
     /// Connections.
     pub conntrack: Hash<CtKey, CtEntry>,
+    /// Datagrams that arrive in parts.
+    pub fragments: Hash<FragmentKey, FragmentEntry>,
     /// Packets by what became of them.
     pub counters: Counters,
     /// The generation.
@@ -149,6 +151,7 @@ impl Maps {
             Map::CellSlot => self.cell_slot.as_fd(),
             Map::Verdict => self.verdict.as_fd(),
             Map::Conntrack => self.conntrack.as_fd(),
+            Map::Fragments => self.fragments.as_fd(),
             Map::Events => self.events.as_fd(),
             Map::Counters => self.counters.as_fd(),
             Map::State => self.state.as_fd(),
@@ -180,6 +183,7 @@ impl Maps {
             cell_slot: Words::new(Map::CellSlot, take(Map::CellSlot)?, sizes.cell_slots)?,
             verdict: Words::new(Map::Verdict, take(Map::Verdict)?, sizes.verdicts)?,
             conntrack: Hash::new(Map::Conntrack, take(Map::Conntrack)?, sizes.conntrack),
+            fragments: Hash::new(Map::Fragments, take(Map::Fragments)?, FRAGMENTED_DATAGRAMS),
             counters: Counters::new(take(Map::Counters)?)?,
             state,
             events: take(Map::Events)?,
@@ -231,7 +235,10 @@ fn check(
         max_entries,
         flags,
     } = map.shape(sizes);
-    let is_hash = matches!(map, Map::Endpoints | Map::Ipcache | Map::Conntrack);
+    let is_hash = matches!(
+        map,
+        Map::Endpoints | Map::Ipcache | Map::Conntrack | Map::Fragments
+    );
     let exact = strictness == Strictness::Exact || !is_hash;
     let fields = [
         ("type", info.info.type_, kind, exact),

@@ -2,8 +2,9 @@ use std::fmt;
 use std::mem::size_of;
 
 use palisade_abi::{
-    Address, Counter, CtEntry, CtKey, DatapathState, EndpointRecord, IDENTITY_PAGE_LEN,
-    IDENTITY_PAGES, IpcacheEntry, IpcachePrefix, PORT_INDEXES, TableSizes,
+    Address, Counter, CtEntry, CtKey, DatapathState, EndpointRecord, FRAGMENTED_DATAGRAMS,
+    FragmentEntry, FragmentKey, IDENTITY_PAGE_LEN, IDENTITY_PAGES, IpcacheEntry, IpcachePrefix,
+    PORT_INDEXES, TableSizes,
 };
 
 use crate::sys::Shape;
@@ -54,6 +55,8 @@ maps! {
     Verdict = "verdict_v1";
     /// Connections.
     Conntrack = "conntrack_v1";
+    /// Datagrams that arrive in parts.
+    Fragments = "fragments_v1";
     /// The ring of events.
     Events = "events_v1";
     /// Packets by what became of them.
@@ -111,6 +114,11 @@ impl Map {
                 kind: libbpf_sys::BPF_MAP_TYPE_LRU_HASH,
                 flags: 0,
                 ..hash::<CtKey, CtEntry>(sizes.conntrack)
+            },
+            Self::Fragments => Shape {
+                kind: libbpf_sys::BPF_MAP_TYPE_LRU_HASH,
+                flags: 0,
+                ..hash::<FragmentKey, FragmentEntry>(FRAGMENTED_DATAGRAMS)
             },
             Self::Events => Shape {
                 kind: libbpf_sys::BPF_MAP_TYPE_RINGBUF,
