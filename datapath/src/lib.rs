@@ -40,8 +40,8 @@
 //! - [`netlink`], [`route`]: devices, addresses, and the routes that a transparent proxy needs.
 //!
 //! # Needs
-//! Building: clang 14 to 19, libelf and zlib. Running: root, and Linux 6.1 or later; [`Features`] says
-//! what is used of newer ones. Everything acts in the network namespace of the calling thread. The
+//! Building: clang 14 to 19, libelf and zlib. Running: root, and Linux 6.1 or later; [`features`]
+//! says what of it was found. Everything acts in the network namespace of the calling thread. The
 //! life of a packet is told in `bpf/README.md`.
 #![deny(unsafe_code)]
 
@@ -69,5 +69,5 @@ pub use self::datapath::{Config, Datapath, Error, Origin};
 pub use self::events::Events;
 pub use self::load::Programs;
 pub use self::maps::{Map, Maps};
-pub use self::probe::Features;
+pub use self::probe::{Feature, Features, Need, features};
 pub use self::program::{Frame, Outcome, Program, TcAction};

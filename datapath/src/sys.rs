@@ -208,6 +208,19 @@ pub(crate) fn has_tcx() -> bool {
     checked(result).is_err_and(|error| error.raw_os_error() == Some(nix::libc::ENODEV))
 }
 
+/// Whether a program of a hook for packets may call a helper: libbpf loads one that does.
+pub(crate) fn has_helper(helper: libbpf_sys::bpf_func_id) -> bool {
+    let kind = libbpf_sys::BPF_PROG_TYPE_SCHED_CLS;
+    // SAFETY: takes numbers and a null pointer, which stands for no options.
+    unsafe { libbpf_sys::libbpf_probe_bpf_helper(kind, helper, ptr::null()) == 1 }
+}
+
+/// Whether the kernel has a kind of map: libbpf makes one.
+pub(crate) fn has_map(kind: libbpf_sys::bpf_map_type) -> bool {
+    // SAFETY: takes a number and a null pointer, which stands for no options.
+    unsafe { libbpf_sys::libbpf_probe_bpf_map_type(kind, ptr::null()) == 1 }
+}
+
 /// What `BPF_PROG_TEST_RUN` came back with.
 pub(crate) struct TestRun {
     pub(crate) result: u32,

@@ -22,7 +22,7 @@ use nix::sys::socket::{
 };
 use palisade_abi::{Direction, DropReason, Mark, MarkKind, Protocol, Verdict};
 use palisade_datapath::netlink::Netlink;
-use palisade_datapath::{Datapath, Error, Hook, Origin, Program, route};
+use palisade_datapath::{Datapath, Error, Hook, Need, Origin, Program, features, route};
 use palisade_testkit::{Namespace, echo};
 
 use crate::rig::node::Node;
@@ -433,6 +433,27 @@ fn a_filter_of_somebody_else_is_not_replaced() {
         left.iter().all(|filter| filter.contains("from_container")),
         "{left:?}"
     );
+}
+
+#[test]
+fn what_was_found_by_trying_is_what_can_be_used() {
+    let features = features();
+    let missing: Vec<_> = features
+        .iter()
+        .filter(|feature| feature.need == Need::Required && !feature.found)
+        .collect();
+    assert!(missing.is_empty(), "the programs load: {missing:?}");
+    let tcx = features
+        .iter()
+        .find(|feature| feature.name == "tcx")
+        .unwrap();
+    let mut node = Node::new(Hook::Clsact, true);
+    assert!(node.detach(node.web.ifindex));
+    node.config.hook = Hook::Tcx;
+    node.restart();
+    let (web, Node { host, datapath, .. }) = (node.web.ifindex, &mut node);
+    let attached = host.run(|| datapath.attach(web)).unwrap();
+    assert_eq!(attached.is_ok(), tcx.found, "{attached:?}");
 }
 
 #[test]
