@@ -15,7 +15,7 @@ use super::tests::Test;
 /// Modules that the tests use; what they depend on comes by itself.
 const MODULES: [&str; 4] = ["veth", "dummy", "sch_ingress", "cls_bpf"];
 /// Programs that the tests start.
-const TOOLS: [&str; 4] = ["ip", "tc", "nsenter", "sleep"];
+const TOOLS: [&str; 5] = ["ip", "nsenter", "readlink", "sleep", "tc"];
 /// File systems of the kernel's own; for the rest, what was unpacked serves.
 const MOUNTS: [(&str, &str); 5] = [
     ("proc", "/proc"),
