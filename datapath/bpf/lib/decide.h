@@ -38,9 +38,9 @@ static __always_inline int is_denied(struct verdict verdict)
 	return !(passes && !wants_auth(verdict)) && !is_audit();
 }
 
-/* Tells of a half that was not decided before, or not so. */
+/* Tells of a half that was decided in this run, and not so before. */
 static __always_inline void tell(struct run *run, __u8 direction, __u16 endpoint,
-				 struct verdict now, const struct verdict *before)
+				 struct verdict now)
 {
 	struct finding finding = {
 		.kind = EVENT_VERDICT,
@@ -49,9 +49,6 @@ static __always_inline void tell(struct run *run, __u8 direction, __u16 endpoint
 		.verdict = now,
 	};
 
-	if (before && before->cookie == now.cookie && before->action == now.action &&
-	    before->proxy_port == now.proxy_port && before->flags == now.flags)
-		return;
 	if (now.action == ACTION_DENY || wants_auth(now))
 		finding.flags = EVENT_FLAG_AUDITED;
 	emit(run, &finding);
@@ -100,7 +97,7 @@ struct decision {
 	__u32 port; /* index of port_class_v1 */
 	__u8 wanted; /* enum need */
 	__u8 stale;
-	__u8 taken; /* enum need: decided in this run */
+	__u8 taken; /* enum need: decided in this run, then: to be told */
 	__u8 pad;
 };
 
@@ -171,6 +168,28 @@ static __always_inline void begin_decision(const struct run *run, const struct c
 		begin_entry(run, &decision->entry);
 }
 
+static __always_inline int same_verdict(const struct verdict *a, const struct verdict *b)
+{
+	return a->cookie == b->cookie && a->action == b->action &&
+	       a->proxy_port == b->proxy_port && a->flags == b->flags;
+}
+
+/* Only a change is told. */
+static __always_inline void forget_unchanged(struct decision *decision, const struct ct_entry *old)
+{
+	if (same_verdict(&old->egress, &decision->entry.egress))
+		decision->taken &= ~NEED_EGRESS;
+	if (same_verdict(&old->ingress, &decision->entry.ingress))
+		decision->taken &= ~NEED_INGRESS;
+}
+
+static __always_inline long ct_store(const struct run *run, const struct ct_entry *entry)
+{
+	struct ct_key key = run->key;
+
+	return bpf_map_update_elem(&conntrack_v1, &key, entry, BPF_ANY);
+}
+
 /* Decides what must be decided; returns 0 and leaves a proven entry, or a drop reason. */
 __noinline int decide(struct run *run, const struct ct_entry *old)
 {
@@ -178,7 +197,6 @@ __noinline int decide(struct run *run, const struct ct_entry *old)
 	const struct address *from, *to;
 	struct decision decision = {};
 	struct ct_entry *entry = &decision.entry;
-	struct ct_key key;
 	int reason, high;
 
 	if (!run)
@@ -202,18 +220,18 @@ __noinline int decide(struct run *run, const struct ct_entry *old)
 	if (reason)
 		return reason;
 
+	if (old)
+		forget_unchanged(&decision, old);
 	entry->generation = run->generation;
 	if (!run->related)
 		ct_account(entry, run);
 	/* A whole new entry: a reader never meets one half of the old decision and one of the new. */
-	key = run->key;
-	if (bpf_map_update_elem(&conntrack_v1, &key, entry, BPF_ANY))
+	if (ct_store(run, entry))
 		return DROP_CT_FULL;
 	if (decision.taken & NEED_EGRESS && source)
-		tell(run, DIRECTION_EGRESS, source->id, entry->egress, old ? &old->egress : NULL);
+		tell(run, DIRECTION_EGRESS, source->id, entry->egress);
 	if (decision.taken & NEED_INGRESS && destination)
-		tell(run, DIRECTION_INGRESS, destination->id, entry->ingress,
-		     old ? &old->ingress : NULL);
+		tell(run, DIRECTION_INGRESS, destination->id, entry->ingress);
 	set_redirect(run, entry);
 	return 0;
 }
