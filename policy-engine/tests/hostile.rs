@@ -56,13 +56,15 @@ fn long_documents_take_time_in_proportion() {
     let fields = |n: usize| format!("{head}{}", (0..n).map(field).collect::<String>());
     let nested = |n: usize| format!("{head}  ingress: {}", "[".repeat(n));
     let labels = |n: usize| {
-        let labels: String = (0..n).map(|n| format!("a{n}: b, ")).collect();
+        let labels: Vec<String> = (0..n).map(|n| format!("a{n}: b, ")).collect();
+        let labels = labels.concat();
         format!("{head}  endpointSelector: {{matchLabels: {{{labels}}}}}\n  ingress: [{{}}]\n")
     };
     let ports = |n: usize| {
-        let ports: String = (1..=n)
+        let ports: Vec<String> = (1..=n)
             .map(|n| format!("{{ports: [{{port: '{n}'}}]}}, "))
             .collect();
+        let ports = ports.concat();
         format!("{head}  endpointSelector: {{}}\n  ingress: [{{toPorts: [{ports}]}}]\n")
     };
     let http = |path: &str| {

@@ -28,6 +28,18 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_kubernetes_policy_reads_back_as_the_same_rules(text in kubernetes()) {
+        let policy = read(&text);
+        let printed = print::policy(&policy).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let again = read(&printed);
+        prop_assert_eq!(placeless(&again), placeless(&policy), "{}\n{}", text, printed);
+    }
+}
+
 #[test]
 fn long_lists_of_ports_are_split() {
     let ports: Vec<String> = (1..=40).map(|port| format!("{{port: '{port}'}}")).collect();
@@ -132,6 +144,38 @@ fn document() -> impl Strategy<Value = String> {
             "{{apiVersion: cilium.io/v2, kind: {kind}, metadata: {{name: p{namespace}}}, specs: \
              [{}]}}",
             specs.join(",\n")
+        )
+    })
+}
+
+fn kubernetes() -> impl Strategy<Value = String> {
+    let rule = |way: &'static str| {
+        let peers = [
+            "{podSelector: {matchLabels: {app: web}}}",
+            "{podSelector: {}}",
+            "{namespaceSelector: {}}",
+            "{namespaceSelector: {matchLabels: {team: a}}, podSelector: {matchLabels: {app: b}}}",
+            "{namespaceSelector: {matchExpressions: [{key: team, operator: NotIn, values: [c]}]}}",
+            "{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}",
+        ];
+        let ports = [
+            "{port: 80}",
+            "{port: http}",
+            "{protocol: UDP}",
+            "{port: 1, endPort: 9}",
+        ];
+        let peers = prop_oneof![Just(String::new()), some(&peers)];
+        let ports = prop_oneof![Just(String::new()), some(&ports)];
+        (peers, ports)
+            .prop_map(move |(peers, ports)| format!("{{{way}: [{peers}], ports: [{ports}]}}"))
+    };
+    let types = select(vec!["[Ingress]", "[Egress]", "[Ingress, Egress]"]);
+    let pods = select(vec!["", "matchLabels: {app: db}"]);
+    (pods, types, list(rule("from")), list(rule("to"))).prop_map(|(pods, types, ingress, egress)| {
+        format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: p}}, spec: \
+             {{podSelector: {{{pods}}}, policyTypes: {types}, ingress: [{ingress}], egress: \
+             [{egress}]}}}}"
         )
     })
 }

@@ -41,6 +41,7 @@
 //! # Ok::<(), print::Error>(())
 //! ```
 
+mod kubernetes;
 mod l7;
 mod peers;
 mod ports;
@@ -80,38 +81,41 @@ pub enum Error {
     },
 }
 
-/// The YAML document of a policy: of a `CiliumNetworkPolicy` or a `CiliumClusterwideNetworkPolicy`.
+/// The YAML document of a policy: of a `CiliumNetworkPolicy`, a `CiliumClusterwideNetworkPolicy` or
+/// a `NetworkPolicy` of Kubernetes.
 ///
 /// # Errors
 /// [`Error`] for other kinds, and for rules that no document of the kind says.
 pub fn policy(policy: &Policy) -> Result<String, Error> {
     let resource = &policy.resource;
-    match resource.kind {
-        Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => {}
+    let (version, spec) = match resource.kind {
+        Kind::CiliumClusterwideNetworkPolicy | Kind::CiliumNetworkPolicy => {
+            let mut specs = specs(&policy.rules, resource)?;
+            let spec = match specs.len() {
+                0 => {
+                    let resource = (**resource).clone();
+                    return Err(Error::NoRules { resource });
+                }
+                1 => ("spec", specs.remove(0)),
+                _ => ("specs", Tree::List(specs)),
+            };
+            ("cilium.io/v2", spec)
+        }
+        Kind::NetworkPolicy => ("networking.k8s.io/v1", ("spec", kubernetes::spec(policy)?)),
         kind @ (Kind::AdminNetworkPolicy
         | Kind::BaselineAdminNetworkPolicy
         | Kind::ClusterNetworkPolicy
-        | Kind::NetworkPolicy
         | Kind::Rules) => return Err(Error::Kind { kind }),
-    }
-    let mut specs = specs(&policy.rules, resource)?;
-    let specs = match specs.len() {
-        0 => {
-            let resource = (**resource).clone();
-            return Err(Error::NoRules { resource });
-        }
-        1 => ("spec", specs.remove(0)),
-        _ => ("specs", Tree::List(specs)),
     };
     let mut metadata = vec![("name", Tree::text(&*resource.name))];
     if let Some(namespace) = &resource.namespace {
         metadata.push(("namespace", Tree::text(&**namespace)));
     }
     let document = Tree::map([
-        ("apiVersion", Tree::text("cilium.io/v2")),
+        ("apiVersion", Tree::text(version)),
         ("kind", Tree::text(resource.kind.name())),
         ("metadata", Tree::map(metadata)),
-        specs,
+        spec,
     ]);
     Ok(document.print())
 }

@@ -103,11 +103,13 @@ fn item(rule: &Rule, peer: &Peer) -> Result<(Tree, usize), Error> {
     Ok((tree, 1))
 }
 
-fn text_of(prefix: Prefix) -> Tree {
+/// The text of a prefix.
+pub(super) fn text_of(prefix: Prefix) -> Tree {
     Tree::text(prefix.to_string())
 }
 
-fn cidr((way, tree): (&'static str, Tree), except: &[Prefix]) -> Tree {
+/// Prefixes, named in one of the ways that there are, and what is taken out of them.
+pub(super) fn cidr((way, tree): (&'static str, Tree), except: &[Prefix]) -> Tree {
     let mut entries = vec![(way, tree)];
     if !except.is_empty() {
         let except = except.iter().copied().map(text_of);

@@ -15,6 +15,20 @@ pub(super) fn without_source<'a>(requirements: impl IntoIterator<Item = &'a Requ
     tree(requirements, |_| true, |key| key.key().to_owned())
 }
 
+/// A selector whose keys lose a prefix that reading adds.
+pub(super) fn stripped<'a>(
+    requirements: impl IntoIterator<Item = &'a Requirement>,
+    prefix: &str,
+) -> Tree {
+    let text = |key: &LabelKey| {
+        key.key()
+            .strip_prefix(prefix)
+            .unwrap_or(key.key())
+            .to_owned()
+    };
+    tree(requirements, |_| true, text)
+}
+
 /// The subject of a policy, less the namespace that it has in any case.
 pub(super) fn subject(selector: &Selector, resource: &ResourceName) -> Tree {
     let is_namespace =
