@@ -1,4 +1,4 @@
-//! Pods and namespaces among the policies: who there is to ask about.
+//! Pods, namespaces and services among the policies: who there is to ask about.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,11 +8,12 @@ use palisade_abi::Protocol;
 use palisade_identity::{Label, LabelError, LabelSet, LabelSetError, Source};
 use palisade_node::{Endpoint, Link};
 use palisade_policy::NamedPorts;
+use palisade_policy::resolve::{Service, ServiceTable};
 use serde::Deserialize;
 use thiserror::Error;
 
 /// The kinds that are read here.
-pub(super) const KINDS: [&str; 2] = ["Namespace", "Pod"];
+pub(super) const KINDS: [&str; 3] = ["Namespace", "Pod", "Service"];
 
 const CLUSTER: &str = "io.cilium.k8s.policy.cluster";
 const NAMESPACE: &str = "io.kubernetes.pod.namespace";
@@ -55,10 +56,11 @@ pub(crate) enum ManifestError {
 pub(super) struct Manifests {
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     pods: Vec<Document>,
+    services: Vec<Document>,
 }
 
 impl Manifests {
-    /// Takes the pods and namespaces of a file; other resources in it are left alone.
+    /// Takes the pods, namespaces and services of a file; other resources in it are left alone.
     ///
     /// # Errors
     /// [`ManifestError::Parse`].
@@ -84,6 +86,7 @@ impl Manifests {
                 self.namespaces.insert(name, labels);
             }
             "Pod" => self.pods.push(document),
+            "Service" => self.services.push(document),
             _ => {}
         }
     }
@@ -99,19 +102,40 @@ impl Manifests {
             .collect()
     }
 
+    /// The services. What stands behind one without a selector is not known here.
+    ///
+    /// # Errors
+    /// [`ManifestError`] for labels that cannot be.
+    pub(super) fn services(&self) -> Result<ServiceTable, ManifestError> {
+        let mut table = ServiceTable::new();
+        for document in &self.services {
+            let Metadata {
+                name,
+                namespace,
+                labels,
+            } = &document.metadata;
+            let namespace = namespace.as_deref().unwrap_or("default");
+            let resource = format!("Service {namespace}/{name}");
+            let labels = labels
+                .iter()
+                .map(|(key, value)| Label::new(Source::K8s, key, value));
+            let selector = document.spec.selector.iter();
+            table.insert(Service {
+                labels: label_set(resource, labels.collect())?,
+                selector: selector
+                    .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
+                    .collect(),
+                ..Service::new(namespace, name.as_str())
+            });
+        }
+        Ok(table)
+    }
+
     fn endpoint(&self, pod: &Document, cluster: &str) -> Result<Endpoint, ManifestError> {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
         let name = format!("{namespace}/{}", pod.metadata.name);
-        let labels =
-            self.labels(pod, namespace, cluster)
-                .map_err(|source| ManifestError::Label {
-                    resource: format!("Pod {name}"),
-                    source,
-                })?;
-        let labels = LabelSet::try_from(labels).map_err(|source| ManifestError::LabelSet {
-            resource: format!("Pod {name}"),
-            source,
-        })?;
+        let labels = self.labels(pod, namespace, cluster);
+        let labels = label_set(format!("Pod {name}"), labels)?;
         let mut named_ports = NamedPorts::new();
         for port in pod.spec.containers.iter().flat_map(|one| &one.ports) {
             let protocol = port
@@ -159,6 +183,17 @@ impl Manifests {
     }
 }
 
+fn label_set(
+    resource: String,
+    labels: Result<Vec<Label>, LabelError>,
+) -> Result<LabelSet, ManifestError> {
+    match labels.map(LabelSet::try_from) {
+        Ok(Ok(labels)) => Ok(labels),
+        Ok(Err(source)) => Err(ManifestError::LabelSet { resource, source }),
+        Err(source) => Err(ManifestError::Label { resource, source }),
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Document {
@@ -181,6 +216,8 @@ struct Metadata {
 #[serde(default, rename_all = "camelCase")]
 struct Spec {
     service_account_name: Option<String>,
+    /// Of a service; that of a pod, which is about nodes, is another field.
+    selector: BTreeMap<String, String>,
     containers: Vec<Container>,
 }
 

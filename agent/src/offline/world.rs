@@ -7,6 +7,7 @@ use std::time::Duration;
 use palisade_abi::{NumberError, Port};
 use palisade_node::{DnsAnswer, Endpoint, Event, Link, Node, PolicySet, Token};
 use palisade_policy::ingest::{Cause, Resource};
+use palisade_policy::resolve::{self, Resolver, ServiceTable, StaticGroups};
 use palisade_policy::{Options, ingest};
 use thiserror::Error;
 
@@ -115,21 +116,39 @@ pub(super) fn node(config: Option<&Config>, files: &[PathBuf]) -> Result<Node, O
         named_ports: endpoint.named_ports.clone(),
         link: Link::default(),
     });
+    let set = resolved(found.set, &found.manifests.services()?, &setup.options);
     let mut node = Node::new(setup);
     // Any port: what counts is that the verdict is a redirect.
     let port = Port::new(1)?;
-    let proxies = found
-        .set
+    let proxies = set
         .policies
         .iter()
         .flat_map(|policy| policy.proxies());
     let ports = proxies.map(|proxy| (proxy, port)).collect();
     let _plan = node.handle(Event::Proxy(ports), Duration::ZERO)?;
-    let _plan = node.handle(Event::Policies(found.set), Duration::ZERO)?;
+    let _plan = node.handle(Event::Policies(set), Duration::ZERO)?;
     for endpoint in described.chain(pods) {
         let _plan = node.handle(Event::EndpointAdded(endpoint), Duration::ZERO)?;
     }
     Ok(node)
+}
+
+/// The policies with the peers that services have; groups of a cloud nobody knows here.
+fn resolved(set: PolicySet, services: &ServiceTable, options: &Options) -> PolicySet {
+    let resolver = Resolver {
+        services,
+        groups: &StaticGroups::default(),
+        options,
+    };
+    let policies = set.policies.into_iter();
+    let resolved = policies.map(|policy| match resolve::is_needed(&policy) {
+        true => Arc::new(resolver.policy(&policy)),
+        false => policy,
+    });
+    PolicySet {
+        policies: resolved.collect(),
+        ..set
+    }
 }
 
 /// The node once an address was learnt for a name.
@@ -213,7 +232,7 @@ fn accept(texts: &Texts, options: &Options) -> Result<Found, OfflineError> {
     }
 }
 
-/// Whether a document is refused only because it is no policy but a pod or a namespace.
+/// Whether a document is refused only because it is no policy but says who there is.
 fn is_manifest(error: &ingest::Error) -> bool {
     matches!(&error.cause, Cause::OtherKind { kind } if KINDS.contains(&kind.as_str()))
 }
