@@ -134,6 +134,9 @@ pub(crate) enum PolicyCommand {
         /// Files and folders.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Refuses what is legal but surely not meant, too.
+        #[arg(long)]
+        strict: bool,
     },
     /// Says what is decided for a flow, and why.
     #[command(

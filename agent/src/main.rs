@@ -19,6 +19,7 @@ mod protocol;
 use std::process::ExitCode;
 
 use clap::Parser;
+use palisade_policy::Strictness;
 
 use crate::cli::{
     CacheCommand, Cli, Command, EndpointCommand, FqdnCommand, IdentityCommand, PolicyCommand,
@@ -60,7 +61,14 @@ fn run(command: Command) -> Result<(), Error> {
 
 fn policy(command: PolicyCommand) -> Result<(), Error> {
     match command {
-        PolicyCommand::Check { files } => offline::check(&files)?,
+        PolicyCommand::Check { files, strict } => {
+            let strictness = if strict {
+                Strictness::Strict
+            } else {
+                Strictness::Lenient
+            };
+            offline::check(&files, strictness)?;
+        }
         PolicyCommand::Explain { flow } => offline::explain(&flow)?,
         PolicyCommand::Get { reach } => {
             client::show(&reach, &Request::Policies, print::policy_report)?;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::utsname::uname;
 use palisade_abi::Port;
@@ -26,6 +27,14 @@ use crate::policies;
 use crate::print;
 use crate::protocol::DatapathStatus;
 
+/// The DNS proxy has a socket for every server that is asked at a time. Where the limit stays as it
+/// is, the proxy makes do with what there is.
+fn raise_descriptor_limit() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        drop(setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    }
+}
+
 /// Runs the agent until it is told to end.
 pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     // Blocked before there are threads, so that all of them inherit it.
@@ -33,6 +42,7 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     signals
         .thread_block()
         .map_err(|errno| system("block signals")(errno.into()))?;
+    raise_descriptor_limit();
     let state = State::open(&config.state)?;
     let files = files(&config, &state)?;
     let mut netlink = Netlink::open()?;

@@ -8,7 +8,7 @@ use palisade_abi::{NumberError, Port};
 use palisade_node::{DnsAnswer, Endpoint, Event, Link, Node, PolicySet, Token};
 use palisade_policy::ingest::{Cause, Resource};
 use palisade_policy::resolve::{self, Resolver, ServiceTable, StaticGroups};
-use palisade_policy::{Options, ingest};
+use palisade_policy::{Options, Strictness, ingest};
 use thiserror::Error;
 
 use super::manifests::{KINDS, ManifestError, Manifests};
@@ -81,16 +81,24 @@ pub(crate) enum OfflineError {
 }
 
 /// Reads files and folders and says what is wrong with them.
-pub(crate) fn check(paths: &[PathBuf]) -> Result<(), OfflineError> {
+pub(crate) fn check(paths: &[PathBuf], strictness: Strictness) -> Result<(), OfflineError> {
     let texts = read_all(paths)?;
-    let found = accept(&texts, &Options::default())?;
+    let options = Options {
+        strictness,
+        ..Options::default()
+    };
+    let found = accept(&texts, &options)?;
     let policies = &found.set.policies;
     let rules: usize = policies.iter().map(|policy| policy.rules.len()).sum();
     let text = format!(
-        "{}, {}, {}: no complaint",
+        "{}, {}, {}: {}",
         print::count(texts.len(), "file", "files"),
         print::count(policies.len(), "policy", "policies"),
         print::count(rules, "rule", "rules"),
+        match found.warnings {
+            0 => "no complaint".to_owned(),
+            warnings => print::count(warnings, "warning", "warnings"),
+        },
     );
     print::line(&text).map_err(OfflineError::Print)
 }
@@ -120,10 +128,7 @@ pub(super) fn node(config: Option<&Config>, files: &[PathBuf]) -> Result<Node, O
     let mut node = Node::new(setup);
     // Any port: what counts is that the verdict is a redirect.
     let port = Port::new(1)?;
-    let proxies = set
-        .policies
-        .iter()
-        .flat_map(|policy| policy.proxies());
+    let proxies = set.policies.iter().flat_map(|policy| policy.proxies());
     let ports = proxies.map(|proxy| (proxy, port)).collect();
     let _plan = node.handle(Event::Proxy(ports), Duration::ZERO)?;
     let _plan = node.handle(Event::Policies(set), Duration::ZERO)?;
@@ -187,6 +192,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Texts, OfflineError> {
 struct Found {
     set: PolicySet,
     manifests: Manifests,
+    warnings: usize,
 }
 
 /// What all texts hold, or every complaint printed.
@@ -194,12 +200,14 @@ fn accept(texts: &Texts, options: &Options) -> Result<Found, OfflineError> {
     let mut found = Found {
         set: PolicySet::default(),
         manifests: Manifests::default(),
+        warnings: 0,
     };
     let mut refused = 0;
     for (name, text) in texts {
         let mut errors = Vec::new();
         let mut has_pods = false;
         for document in ingest::read_documents(name, text, options) {
+            found.warnings += document.warnings.len();
             for warning in &document.warnings {
                 print::complaint(&warning.render(text));
             }
