@@ -31,7 +31,7 @@ pub(crate) enum ManifestError {
         /// Whose.
         resource: String,
         /// What is wrong.
-        source: LabelError,
+        source: Box<LabelError>,
     },
     /// Labels that cannot stand together.
     #[error("{resource}: {source}")]
@@ -39,7 +39,7 @@ pub(crate) enum ManifestError {
         /// Whose.
         resource: String,
         /// What is wrong.
-        source: LabelSetError,
+        source: Box<LabelSetError>,
     },
     /// The file is no such manifest.
     #[error("{file}: {source}")]
@@ -189,8 +189,14 @@ fn label_set(
 ) -> Result<LabelSet, ManifestError> {
     match labels.map(LabelSet::try_from) {
         Ok(Ok(labels)) => Ok(labels),
-        Ok(Err(source)) => Err(ManifestError::LabelSet { resource, source }),
-        Err(source) => Err(ManifestError::Label { resource, source }),
+        Ok(Err(source)) => Err(ManifestError::LabelSet {
+            resource,
+            source: Box::new(source),
+        }),
+        Err(source) => Err(ManifestError::Label {
+            resource,
+            source: Box::new(source),
+        }),
     }
 }
 
