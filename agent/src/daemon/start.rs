@@ -31,7 +31,7 @@ use crate::protocol::DatapathStatus;
 /// is, the proxy makes do with what there is.
 fn raise_descriptor_limit() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        drop(setrlimit(Resource::RLIMIT_NOFILE, most, most));
+        let _raised = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
 

@@ -143,7 +143,7 @@ impl Manifests {
                 .as_deref()
                 .map_or(Ok(Protocol::TCP), str::parse);
             if let (Some(name), Ok(protocol)) = (&port.name, protocol) {
-                named_ports.insert(name, protocol, port.container_port);
+                named_ports.insert(name, protocol, port.number);
             }
         }
         Ok(Endpoint {
@@ -207,7 +207,7 @@ struct Document {
     metadata: Metadata,
     spec: Spec,
     status: Status,
-    items: Vec<Document>,
+    items: Vec<Self>,
 }
 
 #[derive(Default, Deserialize)]
@@ -234,10 +234,10 @@ struct Container {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Port {
     name: Option<String>,
-    container_port: u16,
+    #[serde(rename = "containerPort")]
+    number: u16,
     protocol: Option<String>,
 }
 

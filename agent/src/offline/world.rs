@@ -146,9 +146,12 @@ fn resolved(set: PolicySet, services: &ServiceTable, options: &Options) -> Polic
         options,
     };
     let policies = set.policies.into_iter();
-    let resolved = policies.map(|policy| match resolve::is_needed(&policy) {
-        true => Arc::new(resolver.policy(&policy)),
-        false => policy,
+    let resolved = policies.map(|policy| {
+        if resolve::is_needed(&policy) {
+            Arc::new(resolver.policy(&policy))
+        } else {
+            policy
+        }
     });
     PolicySet {
         policies: resolved.collect(),
