@@ -103,8 +103,8 @@ pub use self::dns::DnsRuleSet;
 pub use self::explain::{Explanation, Flow, Party};
 pub use self::named_ports::NamedPorts;
 pub use self::options::{
-    AllowLocalhost, DefaultDenyChoice, Enforcement, ExtendedProtocols, HostFirewall, IpBlocks,
-    L7Proxy, Level, NodeLabels, Options, Stack, Strictness,
+    AllowLocalhost, CidrMatch, DefaultDenyChoice, Enforcement, ExtendedProtocols, HostFirewall,
+    IpBlocks, L7Proxy, Level, NodeLabels, Options, Stack, Strictness,
 };
 pub use self::proxy_ports::{Proxy, ProxyPorts};
 pub use self::rule::{

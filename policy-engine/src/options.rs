@@ -34,6 +34,8 @@ pub struct Options {
     pub extended_protocols: ExtendedProtocols,
     /// Whom an `ipBlock` of a Kubernetes `NetworkPolicy` lets in.
     pub ip_blocks: IpBlocks,
+    /// Whom a prefix of a rule selects.
+    pub cidr_match: CidrMatch,
     /// The tier of rules whose kind names none.
     pub tier: Tier,
     /// Whether rules that select nodes are in force for the node itself.
@@ -55,6 +57,7 @@ impl Default for Options {
             node_labels: NodeLabels::Unknown,
             extended_protocols: ExtendedProtocols::Disabled,
             ip_blocks: IpBlocks::Addresses,
+            cidr_match: CidrMatch::Outside,
             tier: Tier::Normal,
             host_firewall: HostFirewall::Disabled,
         }
@@ -161,4 +164,16 @@ pub enum IpBlocks {
     /// Also every pod of the policy's namespace where peers are confined to a cluster, as Cilium
     /// 1.20 does by mistake. Only for comparing with it.
     AddressesAndNamespace,
+}
+
+/// Whom a prefix of a rule selects.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CidrMatch {
+    /// Addresses outside the cluster, as in Cilium: pods have no `cidr` labels, and a prefix of
+    /// length 0 is the world.
+    Outside,
+    /// Every address inside, whoever has it, as other engines read Kubernetes' kinds. For this,
+    /// whoever makes the identities gives that of each pod and node the `cidr` labels of its own
+    /// addresses, and those of the world `0.0.0.0/0` or `::/0` where they have none.
+    Everybody,
 }

@@ -17,6 +17,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 pub use self::compare::{Outcome, run_one};
@@ -105,7 +106,14 @@ pub fn run_file<E: Engine>(path: &Path) -> Result<Report, Error> {
 /// # Errors
 /// [`enum@Error`] if the file cannot be read as scenarios.
 pub fn read_file(path: &Path) -> Result<Vec<Vector>, Error> {
-    let read_error = |source| Error::Read {
+    read_lines(path)?.collect()
+}
+
+/// What each line of a file says, compressed or not, while it is read.
+pub(crate) fn read_lines<T: DeserializeOwned>(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<T, Error>>, Error> {
+    let read_error = move |source| Error::Read {
         path: path.to_owned(),
         source,
     };
@@ -115,15 +123,13 @@ pub fn read_file(path: &Path) -> Result<Vec<Vector>, Error> {
     } else {
         Box::new(file)
     };
-    let mut vectors = Vec::new();
-    for (line, text) in (1..).zip(BufReader::new(plain).lines()) {
+    let lines = (1..).zip(BufReader::new(plain).lines());
+    Ok(lines.map(move |(line, text)| {
         let text = text.map_err(read_error)?;
-        let vector = serde_json::from_str(&text).map_err(|source| Error::Vector {
+        serde_json::from_str(&text).map_err(|source| Error::Vector {
             path: path.to_owned(),
             line,
             source,
-        })?;
-        vectors.push(vector);
-    }
-    Ok(vectors)
+        })
+    }))
 }

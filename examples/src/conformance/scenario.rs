@@ -7,9 +7,9 @@ use std::sync::Arc;
 use palisade_abi::EndpointId;
 use palisade_identity::{Identity, Label, LabelSet, Prefix, Source, reserved};
 use palisade_policy::{
-    AllowLocalhost, DefaultDenyChoice, Desired, Enforcement, ExtendedProtocols, HostFirewall,
-    IpBlocks, L7Proxy, Level, LocalEndpoint, NamedPorts, NodeLabels, Options, Policy, ProxyPorts,
-    Stack, Strictness, Tier, ingest,
+    AllowLocalhost, CidrMatch, DefaultDenyChoice, Desired, Enforcement, ExtendedProtocols,
+    HostFirewall, IpBlocks, L7Proxy, Level, LocalEndpoint, NamedPorts, NodeLabels, Options, Policy,
+    ProxyPorts, Stack, Strictness, Tier, ingest,
 };
 use serde_json::Value;
 
@@ -193,6 +193,7 @@ fn options(config: &Config) -> Options {
             ExtendedProtocols::Disabled
         },
         ip_blocks: IpBlocks::AddressesAndNamespace,
+        cidr_match: CidrMatch::Outside,
     }
 }
 

@@ -11,7 +11,7 @@ use super::scope::reserved;
 use super::selector::Keys;
 use super::warning::Doubt;
 use super::{cidr_group, name, selector};
-use crate::options::{Level, Stack};
+use crate::options::{CidrMatch, Level, Stack};
 use crate::rule::{Peer, PeerKind};
 use crate::yaml::{Node, Span};
 
@@ -213,7 +213,8 @@ const fn is_mapped(address: IpAddr) -> bool {
 }
 
 fn peer(reader: &Reader<'_>, node: &Node, prefix: Prefix, except: Vec<Prefix>) -> Option<Peer> {
-    let selector = if prefix.length() == 0 {
+    let outside = reader.options.cidr_match == CidrMatch::Outside;
+    let selector = if prefix.length() == 0 && outside {
         let world = match reader.options.stack {
             Stack::Single => "world",
             Stack::Dual if prefix.address().is_ipv4() => "world-ipv4",

@@ -1,4 +1,4 @@
-//! Runs policy vectors through the decision tables.
+//! Runs policy vectors and connectivity cases through the decision tables.
 //!
 //! ```text
 //! cargo run -q --release -p palisade-examples --bin conformance -- FILE.jsonl[.gz]...
@@ -8,10 +8,11 @@
 
 use std::env;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use palisade_examples::conformance::{self, CompiledTables};
+use palisade_examples::connectivity;
 
 fn main() -> ExitCode {
     let files: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
@@ -21,14 +22,8 @@ fn main() -> ExitCode {
     }
     let mut failed = false;
     for file in files {
-        match conformance::run_file::<CompiledTables>(&file) {
-            Ok(report) => {
-                for failure in &report.failed {
-                    eprintln!("{}: {failure}", file.display());
-                }
-                println!("{}: {report}", file.display());
-                failed |= !report.failed.is_empty();
-            }
+        match run(&file) {
+            Ok(passed) => failed |= !passed,
             Err(error) => {
                 eprintln!("{}", chain(&error));
                 return ExitCode::from(2);
@@ -40,6 +35,28 @@ fn main() -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// Runs a file and says what came of it; whether nothing failed.
+fn run(file: &Path) -> Result<bool, conformance::Error> {
+    let name = file.display();
+    if connectivity::is_cases(file)? {
+        let report = connectivity::run_file(file)?;
+        for failure in &report.failed {
+            eprintln!("{name}: {failure}");
+        }
+        println!("{name}: {report}");
+        for (reason, cases) in &report.unmodelled {
+            println!("  unmodelled, {cases} times: {reason}");
+        }
+        return Ok(report.failed.is_empty());
+    }
+    let report = conformance::run_file::<CompiledTables>(file)?;
+    for failure in &report.failed {
+        eprintln!("{name}: {failure}");
+    }
+    println!("{name}: {report}");
+    Ok(report.failed.is_empty())
 }
 
 fn chain(error: &dyn Error) -> String {
