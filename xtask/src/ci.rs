@@ -138,13 +138,8 @@ fn conformance() -> Result<(), Failure> {
         println!("{} is not here: not run", beside.display());
         return Ok(());
     }
-    // Other projects' manifests; what they hold is modelled step by step, so nothing is asked yet.
-    println!(
-        "{} stands here, and is run without being asked to pass",
-        beside.display()
-    );
-    drop(check(Command::new(&runner).args(vectors(&beside)?)));
-    Ok(())
+    // Other projects' manifests stay where they are; they are no part of this one.
+    check(Command::new(&runner).args(vectors(&beside)?))
 }
 
 fn vectors(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

@@ -60,9 +60,8 @@ pub(super) fn refusal<'r>(
     let level = |rule: &Rule| (rule.tier, rule.priority);
     let first = matching.iter().map(|(rule, _)| level(rule)).min()?;
     let of_first = matching.iter().filter(|(rule, _)| level(rule) == first);
-    let redirects: Vec<_> = of_first.flat_map(|(_, redirects)| redirects).collect();
-    let by_name: Vec<&Option<&Redirect>> = redirects
-        .into_iter()
+    let redirects = of_first.flat_map(|(_, redirects)| redirects.iter().copied());
+    let by_name: Vec<Option<&Redirect>> = redirects
         .filter(|redirect| redirect.is_none_or(|one| takes_server(one, query)))
         .collect();
     if by_name.is_empty() {
@@ -72,7 +71,7 @@ pub(super) fn refusal<'r>(
         .into_iter()
         .map(|redirect| redirect.and_then(|one| refusal_of(&one.rules, query)));
     // The first that has nothing against it, else what any of them says.
-    refusals.reduce(|one, other| one.and(other)).flatten()
+    refusals.reduce(Option::and).flatten()
 }
 
 impl Redirected<'_> {

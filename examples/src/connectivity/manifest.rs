@@ -40,10 +40,11 @@ pub(super) struct Container {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default)]
 pub(super) struct ContainerPort {
     pub(super) name: Option<String>,
-    pub(super) container_port: u16,
+    #[serde(rename = "containerPort")]
+    pub(super) number: u16,
     pub(super) protocol: Option<String>,
 }
 

@@ -84,7 +84,7 @@ impl<'w> View<'w> {
             return;
         }
         let free = |first: u32| {
-            (first..)
+            (first..=u32::MAX)
                 .map(Identity::new)
                 .find(|number| !self.identities.contains_key(number))
         };

@@ -256,7 +256,7 @@ fn named_ports(spec: &manifest::Spec) -> Result<NamedPorts, String> {
             let protocol = protocol
                 .parse()
                 .map_err(|_| format!("protocol {protocol}"))?;
-            ports.insert(name, protocol, port.container_port);
+            ports.insert(name, protocol, port.number);
         }
     }
     Ok(ports)
