@@ -113,7 +113,7 @@ fn a_wrong_answer_fails_its_case_and_no_other() {
     // Once for each reading of prefixes.
     assert_eq!((report.queries, report.wrong), (4, 2));
     assert!(report.failed.iter().all(|text| text.contains(
-        "other/spy → shop/pay:8080/TCP : deny (egress allow, ingress deny), expected allow"
+        "other/spy → shop/pay:8080/TCP : deny (egress allow, ingress deny by NetworkPolicy shop/pay"
     )));
 }
 

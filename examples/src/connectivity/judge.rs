@@ -43,9 +43,11 @@ struct Judge<'w> {
 }
 
 /// What becomes of a connection on one side.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Side {
     action: Action,
+    /// The line that decides, in words; empty if none does.
+    by: String,
     /// Why it is dropped, as the cases say it.
     drop_reason: Option<&'static str>,
     refusal: Option<Refusal>,
@@ -54,11 +56,12 @@ struct Side {
 impl Side {
     const PASSES: Self = Self {
         action: Action::Allow,
+        by: String::new(),
         drop_reason: None,
         refusal: None,
     };
 
-    const fn outcome(self) -> &'static str {
+    const fn outcome(&self) -> &'static str {
         match (self.drop_reason, self.refusal) {
             (Some(_), _) => "deny",
             (None, Some(_)) => "l7-deny",
@@ -67,7 +70,7 @@ impl Side {
     }
 
     /// What the tables say, without what the proxy or a handshake says after.
-    const fn action(self) -> &'static str {
+    const fn action(&self) -> &'static str {
         match self.action {
             Action::Allow => "allow",
             Action::Deny => "deny",
@@ -114,8 +117,10 @@ impl<'w> Judge<'w> {
             from_ingress
         };
         let decide = [("client_to_backend", out), ("ingress_to_backend", last)];
-        let all = [decide[0], ("client_to_ingress", to_ingress), decide[1]];
-        Ok(compare(query, self.cidr_match, worst(&decide), &all))
+        let found = worst(&decide);
+        let [out, last] = decide;
+        let all = [out, ("client_to_ingress", to_ingress), last];
+        Ok(compare(query, self.cidr_match, found, &all))
     }
 
     fn side(
@@ -160,8 +165,12 @@ impl<'w> Judge<'w> {
             };
             l7::refusal(&redirected, view.rules(), query)
         });
+        let origin = view.origin(verdict.cookie());
         Ok(Side {
             action: verdict.action(),
+            by: origin.map_or_else(String::new, |origin| {
+                format!(" by {} {}", origin.resource, origin.description)
+            }),
             drop_reason: drop_reason(view, verdict),
             refusal: refusal.flatten(),
         })
@@ -213,7 +222,7 @@ fn compare(
     if found != expected {
         let said: Vec<_> = sides
             .iter()
-            .map(|(name, side)| format!("{name} {}", side.outcome()))
+            .map(|(name, side)| format!("{name} {}{}", side.outcome(), side.by))
             .collect();
         return Some(format!(
             "{found} ({}), expected {expected}",
@@ -225,11 +234,11 @@ fn compare(
     sides
         .iter()
         .filter(|_| !other_reading)
-        .find_map(|(name, side)| compare_side(query, name, *side))
+        .find_map(|(name, side)| compare_side(query, name, side))
         .or_else(|| compare_reason(query, sides))
 }
 
-fn compare_side(query: &Query, name: &str, side: Side) -> Option<String> {
+fn compare_side(query: &Query, name: &str, side: &Side) -> Option<String> {
     let said = match name {
         "egress" => query.egress.as_ref(),
         "ingress" => query.ingress.as_ref(),
