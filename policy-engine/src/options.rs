@@ -170,7 +170,8 @@ pub enum IpBlocks {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CidrMatch {
     /// Addresses outside the cluster, as in Cilium: pods have no `cidr` labels, and a prefix of
-    /// length 0 is the world.
+    /// length 0 is the world. Nor do `nodes` of administrators' policies select the node that a pod
+    /// runs on.
     Outside,
     /// Every address inside, whoever has it, as other engines read Kubernetes' kinds. For this,
     /// whoever makes the identities gives that of each pod and node the `cidr` labels of its own

@@ -9,7 +9,8 @@
 use palisade_abi::{Direction, Protocol};
 use palisade_identity::LabelSet;
 use palisade_policy::{
-    Effect, NodeLabels, Options, PeerKind, Policy, PortMatch, Ports, Priority, Tier, ingest,
+    CidrMatch, Effect, NodeLabels, Options, PeerKind, Policy, PortMatch, Ports, Priority, Tier,
+    ingest,
 };
 
 const ADMIN: &str = r#"
@@ -35,7 +36,12 @@ spec:
 "#;
 
 fn read(text: &str) -> Policy {
+    read_as(text, CidrMatch::Outside)
+}
+
+fn read_as(text: &str, cidr_match: CidrMatch) -> Policy {
     let options = Options {
+        cidr_match,
         node_labels: NodeLabels::Known,
         ..Options::default()
     };
@@ -134,19 +140,20 @@ fn names_networks_and_nodes_are_peers_of_egress() {
     assert_eq!(names, ["**.example.com", "pay.example.com"]);
     let prefixes: Vec<_> = policy.prefixes().map(|prefix| prefix.to_string()).collect();
     assert_eq!(prefixes, ["10.0.0.0/8", "::/0"]);
-    let peers = policy.rules[4].peers.list();
-    let nodes = |set: &LabelSet| {
-        peers
-            .iter()
-            .any(|peer| peer.kind == PeerKind::Nodes && peer.selector.matches(set))
+    let selects = |policy: &Policy, set: &LabelSet| {
+        let mut peers = policy.rules[4].peers.list().iter();
+        peers.any(|peer| peer.kind == PeerKind::Nodes && peer.selector.matches(set))
     };
+    let nodes = |set: &LabelSet| selects(&policy, set);
     assert!(nodes(&labels(["reserved:remote-node", "node:role=db"])));
-    assert!(nodes(&labels(["reserved:host", "node:role=db"])));
     assert!(!nodes(&labels(["reserved:remote-node", "node:role=web"])));
     assert!(!nodes(&labels([
         "k8s:role=db",
         "k8s:io.kubernetes.pod.namespace=x"
     ])));
+    let host = labels(["reserved:host", "node:role=db"]);
+    assert!(!nodes(&host));
+    assert!(selects(&read_as(ADMIN, CidrMatch::Everybody), &host));
 }
 
 #[test]

@@ -12,9 +12,13 @@ use super::vector::{Case, Query};
 use super::view::{Party, View};
 use super::world::{Unbuilt, World};
 
-/// Judges every query of a case; the answers that are wrong, in words.
-pub(super) fn judge(case: &Case, cidr_match: CidrMatch) -> Result<Vec<String>, Unbuilt> {
+/// Judges every query of a case; the answers that are wrong, in words. `None` if the case has no
+/// answers for this reading.
+pub(super) fn judge(case: &Case, cidr_match: CidrMatch) -> Result<Option<Vec<String>>, Unbuilt> {
     let world = World::build(case, cidr_match)?;
+    if !is_asked(case, &world, cidr_match) {
+        return Ok(None);
+    }
     let mut judge = Judge {
         cidr_match,
         local: case.config.as_ref().map_or("default", |one| &one.cluster),
@@ -29,7 +33,21 @@ pub(super) fn judge(case: &Case, cidr_match: CidrMatch) -> Result<Vec<String>, U
             wrong.push(format!("{} → {}: {what}", query.src, asked(query)));
         }
     }
-    Ok(wrong)
+    Ok(Some(wrong))
+}
+
+/// Whether a case has answers for a reading.
+///
+/// Cases for Cilium know its own only. The newest kind of the Kubernetes API says itself that
+/// networks select what is inside the cluster, and its cases have answers for the other reading
+/// only where they say so.
+fn is_asked(case: &Case, world: &World, cidr_match: CidrMatch) -> bool {
+    let mut queries = case.queries.iter();
+    let says_both = queries.any(|one| one.expect_cidr_never_selects_pods.is_some());
+    match cidr_match {
+        CidrMatch::Everybody => case.config.is_none(),
+        CidrMatch::Outside => says_both || case.config.is_some() || !world.has_networks(),
+    }
 }
 
 struct Judge<'w> {
@@ -171,28 +189,20 @@ impl<'w> Judge<'w> {
             by: origin.map_or_else(String::new, |origin| {
                 format!(" by {} {}", origin.resource, origin.description)
             }),
-            drop_reason: drop_reason(view, verdict),
+            drop_reason: drop_reason(verdict),
             refusal: refusal.flatten(),
         })
     }
 }
 
 /// Why a verdict drops: no rule, a rule that denies, or a handshake that nobody can pass.
-fn drop_reason(view: &View<'_>, verdict: Verdict) -> Option<&'static str> {
+fn drop_reason(verdict: Verdict) -> Option<&'static str> {
     match verdict.action() {
-        Action::Deny => {
-            let origin = view.origin(verdict.cookie());
-            let default = origin.is_none_or(|origin| {
-                view.rules()
-                    .filter(|rule| rule.resource == origin.resource)
-                    .any(|rule| rule.section == origin.location)
-            });
-            Some(if default {
-                "POLICY_DENIED"
-            } else {
-                "POLICY_DENY"
-            })
-        }
+        Action::Deny => Some(if verdict.is_default_deny() {
+            "POLICY_DENIED"
+        } else {
+            "POLICY_DENY"
+        }),
         // Those that ask for a real handshake are taken to have done it.
         Action::Allow | Action::Redirect => {
             (verdict.auth() == AuthMode::AlwaysFail.number()).then_some("AUTH_REQUIRED")

@@ -86,15 +86,13 @@ pub fn run_file(path: &Path) -> Result<Report, Error> {
 impl Report {
     /// Judges a case under each reading that it has answers for.
     fn add(&mut self, case: &Case) {
-        let readings: &[CidrMatch] = match case.config {
-            Some(_) => &[CidrMatch::Outside],
-            None => &[CidrMatch::Outside, CidrMatch::Everybody],
-        };
+        let mut asked = 0;
         let mut wrong = Vec::new();
-        for reading in readings {
-            match judge(case, *reading) {
-                Ok(more) => {
-                    self.queries += case.queries.len();
+        for reading in [CidrMatch::Outside, CidrMatch::Everybody] {
+            match judge(case, reading) {
+                Ok(None) => {}
+                Ok(Some(more)) => {
+                    asked += case.queries.len();
                     let say = |what: String| match reading {
                         CidrMatch::Outside => what,
                         CidrMatch::Everybody => format!("{what} (prefixes select pods)"),
@@ -108,14 +106,14 @@ impl Report {
                 }
             }
         }
+        self.queries += asked;
         self.wrong += wrong.len();
         match wrong.first() {
             None => self.passed += 1,
             Some(first) => self.failed.push(format!(
-                "{}: {} of {} wrong, first {first}",
+                "{}: {} of {asked} wrong, first {first}",
                 case.name,
                 wrong.len(),
-                case.queries.len() * readings.len()
             )),
         }
     }

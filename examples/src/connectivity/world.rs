@@ -7,7 +7,7 @@ use std::sync::Arc;
 use palisade_fqdn::DnsName;
 use palisade_identity::{Label, LabelSet, Prefix, Source};
 use palisade_policy::{
-    CidrGroup, CidrMatch, HostFirewall, NamedPorts, NodeLabels, Options, Policy, ingest,
+    CidrGroup, CidrMatch, HostFirewall, Kind, NamedPorts, NodeLabels, Options, Policy, ingest,
 };
 
 use super::manifest::{self, Metadata, Object};
@@ -109,6 +109,13 @@ impl World {
 
     pub(super) fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// Whether a `ClusterNetworkPolicy` names networks.
+    pub(super) fn has_networks(&self) -> bool {
+        let policies = self.clusters.values().flat_map(|one| &one.policies);
+        let mut of_kind = policies.filter(|one| one.resource.kind == Kind::ClusterNetworkPolicy);
+        of_kind.any(|policy| policy.prefixes().next().is_some())
     }
 
     /// The names that pods of the cluster gave their ports.

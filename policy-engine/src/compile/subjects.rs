@@ -97,9 +97,12 @@ fn of_selecting(
         let in_force = places
             .iter()
             .filter_map(|place| Some((*place, *rules.get(*place as usize)?)));
-        let in_force: Vec<(u32, &Rule)> = in_force
+        let mut in_force: Vec<(u32, &Rule)> = in_force
             .filter(|(_, rule)| rule.direction == direction && rule.subject.is_node() == is_host)
             .collect();
+        if in_force.iter().any(|(_, rule)| rule.default_deny) {
+            in_force.retain(|(_, rule)| !rule.is_fallback());
+        }
         side.otherwise = match in_force.iter().find(|(_, rule)| rule.default_deny) {
             Some((place, _)) => Otherwise::DeniedBy(*place),
             None if always => Otherwise::Denied,

@@ -115,6 +115,21 @@ pub struct Rule {
     pub log: Option<Arc<str>>,
 }
 
+impl Rule {
+    /// Whether the rule gives way to policies that isolate its subject.
+    ///
+    /// The baseline of administrators is for what namespaces leave open: it says nothing about an
+    /// endpoint for which another policy switches default deny on.
+    pub fn is_fallback(&self) -> bool {
+        let kind = self.resource.kind;
+        self.tier == Tier::Baseline
+            && matches!(
+                kind,
+                Kind::BaselineAdminNetworkPolicy | Kind::ClusterNetworkPolicy
+            )
+    }
+}
+
 /// Whom a rule is about.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Subject {

@@ -79,7 +79,7 @@ pub(crate) fn verdict(node: &Desired<'_>, packet: Packet<'_>) -> Walked {
     if options.enforcement == Enforcement::Never {
         return ALLOWED;
     }
-    let rules: Vec<&Rule> = node
+    let mut rules: Vec<&Rule> = node
         .policies
         .iter()
         .flat_map(|policy| &policy.rules)
@@ -89,6 +89,9 @@ pub(crate) fn verdict(node: &Desired<'_>, packet: Packet<'_>) -> Walked {
             Subject::Nodes(selector) => is_node && selector.matches(labels),
         })
         .collect();
+    if rules.iter().any(|rule| rule.default_deny) {
+        rules.retain(|rule| !rule.is_fallback());
+    }
     let always = options.enforcement == Enforcement::Always || has_reserved(labels, "init");
     if rules.is_empty() && !always {
         return ALLOWED;

@@ -11,7 +11,7 @@ use super::super::selector::{self, Keys};
 use super::super::{cidr, peers};
 use super::dialect::Dialect;
 use super::{Section, check_count, check_some, only, subject};
-use crate::options::NodeLabels;
+use crate::options::{CidrMatch, NodeLabels};
 use crate::rule::{Effect, Peer, PeerKind, Peers};
 use crate::yaml::{Entry, Node};
 
@@ -84,7 +84,10 @@ fn item<'a>(
     }
 }
 
-/// The nodes of the cluster by their labels, this one among them: an empty selector is all.
+/// The nodes of the cluster by their labels; an empty selector is all.
+///
+/// In Cilium's model the node that a pod runs on is its host and not one of the nodes. Where
+/// addresses select whoever has them, it is.
 fn nodes<'a>(reader: &mut Reader<'a>, entry: &'a Entry) -> Option<Vec<Peer>> {
     reader.field(entry, |reader, node| {
         if reader.options.node_labels == NodeLabels::Unknown {
@@ -107,7 +110,11 @@ fn nodes<'a>(reader: &mut Reader<'a>, entry: &'a Entry) -> Option<Vec<Peer>> {
                 location: location.clone(),
             })
         };
-        Some(["host", "remote-node"].into_iter().filter_map(of).collect())
+        let names: &[&str] = match reader.options.cidr_match {
+            CidrMatch::Everybody => &["host", "remote-node"],
+            CidrMatch::Outside => &["remote-node"],
+        };
+        Some(names.iter().copied().filter_map(of).collect())
     })
 }
 
