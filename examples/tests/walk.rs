@@ -11,7 +11,7 @@ mod walk;
 
 use std::path::Path;
 
-use palisade_abi::{Action, Direction, EndpointId, Protocol};
+use palisade_abi::{Direction, EndpointId, Protocol};
 use palisade_examples::conformance::{Engine, Found, Scenario, run_file};
 use palisade_identity::Identity;
 use palisade_policy::filters;
@@ -44,11 +44,7 @@ impl Engine for Walk {
         port: u16,
     ) -> Found {
         if self.is_void(endpoint) {
-            return Found {
-                action: Action::Deny,
-                proxy_port: 0,
-                auth: 0,
-            };
+            return found(walk::DENIED);
         }
         let Self(scenario) = self;
         let own = scenario.endpoints.iter().find(|own| own.id == endpoint);
@@ -61,11 +57,15 @@ impl Engine for Walk {
             port,
         };
         let walked = walk::verdict(&scenario.desired(), packet);
-        Found {
-            action: walked.action,
-            proxy_port: walked.proxy,
-            auth: walked.auth,
-        }
+        found(walked)
+    }
+}
+
+fn found(walked: walk::Walked) -> Found {
+    Found {
+        action: walked.action,
+        proxy_port: walked.proxy,
+        auth: walked.auth,
     }
 }
 

@@ -126,7 +126,13 @@ proptest! {
                     let other = world.identities.get(&peer).map_or(Other::Unknown, Other::Known);
                     for (protocol, port) in world::ports() {
                         let packet = Packet { endpoint, direction, other, protocol, port };
-                        let walked = walk::verdict(&world.desired(), packet);
+                        // Rules that contradict each other are not put in force.
+                        let is_void = tables.conflicts().contains_key(&endpoint.id);
+                        let walked = if is_void {
+                            walk::DENIED
+                        } else {
+                            walk::verdict(&world.desired(), packet)
+                        };
                         let verdict = tables.verdict(endpoint.id, direction, peer, protocol, port);
                         let found = Walked {
                             action: verdict.action(),

@@ -36,7 +36,8 @@ const ALLOWED: Walked = Walked {
     proxy: 0,
     auth: 0,
 };
-const DENIED: Walked = Walked {
+/// Dropped.
+pub(crate) const DENIED: Walked = Walked {
     action: Action::Deny,
     ..ALLOWED
 };
