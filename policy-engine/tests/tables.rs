@@ -23,7 +23,7 @@ use palisade_identity::LabelSet;
 use palisade_policy::tables::Error;
 use palisade_policy::{
     Effect, Image, LoadOrder, LocalEndpoint, NamedPorts, Options, Peer, PeerKind, Peers, PortMatch,
-    PortRule, Ports, ProxyPorts, Tables,
+    PortRule, Ports, Priority, ProxyPorts, Tables,
 };
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
@@ -701,6 +701,36 @@ fn lines_that_move_are_not_read_at_their_old_place() {
         &questions,
         Action::Allow,
     );
+}
+
+#[test]
+fn a_pass_with_nothing_behind_it_does_not_fall_back_to_the_tier_it_left() {
+    let c = ("app", "c");
+    let pass = rule(Effect::Pass, c, ("app", "a"), port(80..=80));
+    let allow = rule(Effect::Allow, c, ("app", "a"), Ports::All);
+    let mut policy = world::policy(1, vec![pass, allow]);
+    policy.rules[1].priority = Priority::whole(1);
+    let a = Identity::new(256);
+    let world = World {
+        identities: [(a, labels(&["k8s:app=a"]))].into(),
+        endpoints: vec![local(1, "k8s:app=c")],
+        policies: vec![Arc::new(policy)],
+        options: Options::default(),
+        named_ports: NamedPorts::new(),
+        proxy_ports: ProxyPorts::default(),
+    };
+    let tables = fresh(&world);
+    let ask = |port| {
+        let verdict = tables.verdict(
+            EndpointId::new(1),
+            Direction::Ingress,
+            a,
+            Protocol::TCP,
+            port,
+        );
+        verdict.action()
+    };
+    assert_eq!((ask(80), ask(81)), (Action::Deny, Action::Allow));
 }
 
 #[test]

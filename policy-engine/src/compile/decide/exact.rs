@@ -169,3 +169,39 @@ fn found<'a>(hits: &(impl Iterator<Item = &'a Hit> + Clone)) -> Option<Found> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::decide::level::Levels;
+
+    /// A plain allow of one level.
+    fn allow(rule: u32, for_all: bool, length: u8, auth: Option<u8>) -> Hit {
+        Hit {
+            for_all,
+            length,
+            auth,
+            rule: Some(rule),
+            ..Hit::localhost(Levels::of(&[]).at(0))
+        }
+    }
+
+    fn auth(hits: &[Hit]) -> Option<u8> {
+        decide(hits).map(|decision| decision.auth)
+    }
+
+    #[test]
+    fn what_asks_for_nothing_takes_the_authentication_of_the_other_key() {
+        let somebody = allow(0, false, 0, Some(1));
+        assert_eq!(auth(&[somebody, allow(1, true, 24, None)]), Some(1));
+        assert_eq!(auth(&[somebody, allow(1, true, 24, Some(0))]), Some(0));
+        assert_eq!(auth(&[somebody, allow(1, false, 24, None)]), Some(1));
+    }
+
+    #[test]
+    fn of_two_keys_of_one_length_the_one_for_somebody_decides() {
+        let everybody = allow(0, true, 24, Some(2));
+        assert_eq!(auth(&[everybody, allow(1, false, 24, Some(1))]), Some(1));
+        assert_eq!(auth(&[everybody, allow(1, false, 8, Some(1))]), Some(2));
+    }
+}
