@@ -86,6 +86,7 @@ mod compile;
 mod dns;
 pub mod explain;
 pub mod filters;
+pub mod flat;
 pub mod ingest;
 mod named_ports;
 mod options;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use palisade_abi::{Action, Direction, EndpointId, Protocol};
 use palisade_identity::{Identity, Prefix};
 
-use super::engine::Engine;
+use super::engine::{Engine, FlatEntries};
+use super::flat;
 use super::scenario::{Scenario, Unbuilt};
 use super::vector::{Allocated, Query, Vector, Verdict};
 
@@ -45,6 +46,14 @@ fn compare<E: Engine>(vector: &Vector, scenario: &Scenario) -> Result<(), String
         return Err(format!("refused documents {found:?}, expected {refused:?}"));
     }
     compare_allocated(scenario, &expected.allocated)?;
+    judge::<E>(vector, scenario)?;
+    judge::<FlatEntries>(vector, scenario).map_err(|what| format!("entries: {what}"))?;
+    flat::compare(vector, scenario)
+}
+
+/// Compares the verdicts on all queries.
+fn judge<E: Engine>(vector: &Vector, scenario: &Scenario) -> Result<(), String> {
+    let expected = &vector.expected;
     let engine = E::new(scenario)?;
     compare_void(&engine, vector)?;
     if vector.queries.len() != expected.verdicts.len() {
@@ -55,7 +64,7 @@ fn compare<E: Engine>(vector: &Vector, scenario: &Scenario) -> Result<(), String
             .endpoints
             .iter()
             .find(|one| one.ep == query.endpoint);
-        let proxy = if endpoint.is_some_and(|one| !one.redirect_conflicts.is_null()) {
+        let proxy = if endpoint.is_some_and(|one| !one.redirect_conflicts.is_empty()) {
             Compared::No
         } else {
             Compared::Yes

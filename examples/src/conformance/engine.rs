@@ -1,8 +1,11 @@
 //! What judges a scenario.
 
-use palisade_abi::{Action, Direction, EndpointId, Protocol, TableSizes};
+use std::collections::BTreeMap;
+
+use palisade_abi::{Action, Direction, EndpointId, Protocol, ProxyPort, TableSizes};
 use palisade_identity::Identity;
 use palisade_policy::Tables;
+use palisade_policy::flat::{self, FlatPolicy};
 
 use super::scenario::Scenario;
 
@@ -72,5 +75,47 @@ impl Engine for CompiledTables {
             proxy_port: verdict.proxy_port,
             auth: verdict.auth(),
         }
+    }
+}
+
+/// The entries of Cilium's policy maps.
+#[derive(Debug)]
+pub struct FlatEntries(BTreeMap<EndpointId, FlatPolicy>);
+
+impl Engine for FlatEntries {
+    fn new(scenario: &Scenario) -> Result<Self, String> {
+        let all = flat::policies(&scenario.desired());
+        let policies = all.into_iter().flatten();
+        Ok(Self(policies.map(|one| (one.endpoint, one)).collect()))
+    }
+
+    fn is_void(&self, endpoint: EndpointId) -> bool {
+        let Self(policies) = self;
+        !policies.contains_key(&endpoint)
+    }
+
+    fn verdict(
+        &self,
+        endpoint: EndpointId,
+        direction: Direction,
+        peer: Identity,
+        protocol: Protocol,
+        port: u16,
+    ) -> Found {
+        let Self(policies) = self;
+        let policy = policies.get(&endpoint);
+        let entry = policy.and_then(|one| one.side(direction).lookup(peer, protocol, port));
+        entry.map_or(
+            Found {
+                action: Action::Deny,
+                proxy_port: 0,
+                auth: 0,
+            },
+            |(_, entry)| Found {
+                action: entry.action(),
+                proxy_port: entry.proxy_port.map_or(0, ProxyPort::get),
+                auth: entry.auth.kind(),
+            },
+        )
     }
 }

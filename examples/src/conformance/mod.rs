@@ -7,6 +7,8 @@ mod compare;
 mod differences;
 mod engine;
 mod entries;
+mod flat;
+mod flat_expected;
 mod proxies;
 mod scenario;
 mod vector;

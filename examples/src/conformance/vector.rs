@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::Value;
+
+use super::flat_expected::FlatPolicy;
 
 /// A scenario and what an independent engine made of it.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +28,8 @@ pub struct Vector {
     pub(super) policies: Vec<Value>,
     pub(super) queries: Vec<Query>,
     pub(super) expected: Expected,
+    /// What came out differently from run to run.
+    pub(super) nondeterministic: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -144,7 +150,10 @@ pub(super) struct ExpectedEndpoint {
     pub(super) error: Option<String>,
     /// Redirects of different parsers that meet on a port, of which the other engine takes any.
     #[serde(default)]
-    pub(super) redirect_conflicts: Value,
+    pub(super) redirect_conflicts: BTreeSet<String>,
+    /// The policy in the other engine's layout.
+    #[serde(flatten)]
+    pub(super) flat: FlatPolicy,
 }
 
 /// The identity of a prefix.

@@ -18,6 +18,7 @@ use palisade_identity::{LabelSet, Selector, Source, reserved};
 pub use self::cookies::Origin;
 pub(crate) use self::cookies::{Cookies, Given, Part};
 pub(crate) use self::describe::{peer as peer_text, port as port_text};
+pub(crate) use self::index::Index;
 pub(crate) use self::logical::{Both, Content, Logical, PortGroup, Signature};
 pub(crate) use self::signatures::Signatures;
 use self::subjects::all_sides;

@@ -3,7 +3,7 @@
 use crate::rule::{Effect, Priority, Rule};
 
 /// What the tiers are in order, and one after the last.
-const TIERS: usize = 4;
+pub(crate) const TIERS: usize = 4;
 /// A new tier starts at the next multiple of this, so that a new level leaves the others alone.
 const TIER_STEP: u64 = 1_000;
 /// The levels of a tier are counted in steps of this, for the same reason.
@@ -45,6 +45,7 @@ impl Level {
 pub(super) struct Levels {
     of_rule: Vec<u32>,
     base: [u32; TIERS],
+    needed: [u64; TIERS + 1],
 }
 
 impl Levels {
@@ -58,7 +59,10 @@ impl Levels {
     pub(super) fn flatten(levels: &[Level]) -> Result<Self, usize> {
         let needed = needed(levels);
         let last_tier = levels.last().map_or(0, |level| level.tier);
-        let mut flat = Self::default();
+        let mut flat = Self {
+            needed,
+            ..Self::default()
+        };
         let (mut now, mut step) = (0_u64, 1_u64);
         let mut before: Option<&Level> = None;
         let mut tier = 0;
@@ -96,6 +100,12 @@ impl Levels {
     pub(super) fn base(&self, tier: u8) -> u32 {
         let base = self.base.get(usize::from(tier)).copied();
         base.unwrap_or_else(|| narrow(MAX_PRIORITY))
+    }
+
+    /// How many numbers are left free after a pass of a tier.
+    pub(super) fn room_below(&self, tier: u8) -> u32 {
+        let needed = self.needed.get(usize::from(tier) + 1).copied();
+        narrow(needed.unwrap_or_default())
     }
 
     fn set_base(&mut self, tier: u8, base: u64) {

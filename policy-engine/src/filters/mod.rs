@@ -21,6 +21,7 @@ use palisade_abi::{Direction, Protocol};
 use palisade_identity::Selector;
 
 pub use self::conflict::{Cause, Conflict, Place};
+pub(crate) use self::levels::TIERS;
 use self::levels::{Level, Levels};
 pub use self::merge::{Origin, ProxyRules, SelectorPolicy};
 use crate::rule::{Effect, Peers, PortMatch, PortRule, Ports, Rule, Tier};
@@ -107,6 +108,16 @@ impl Filters<'_> {
     /// The priority that a tier starts at: what its first rule has, or would have.
     pub fn base(&self, tier: Tier) -> u32 {
         self.levels.base(tier as u8)
+    }
+
+    /// The same for the place of a tier.
+    pub(crate) fn base_of(&self, tier: u8) -> u32 {
+        self.levels.base(tier)
+    }
+
+    /// How many priorities are left free after a pass of a tier.
+    pub(crate) fn room_below(&self, tier: u8) -> u32 {
+        self.levels.room_below(tier)
     }
 }
 
@@ -216,12 +227,14 @@ impl<'a> Merging<'a> {
     }
 
     fn add(&mut self, rule: &'a Rule, tier: u8, priority: u32) -> Result<(), Conflict> {
+        let list = rule.peers.list();
+        let everybody = list.iter().any(|peer| peer.selector.is_everything());
         let selectors: Vec<Option<&Selector>> = match &rule.peers {
-            Peers::Any { .. } => vec![None],
-            Peers::Some { list, .. } => list
-                .iter()
-                .map(|peer| Some(&peer.selector).filter(|one| !one.is_everything()))
-                .collect(),
+            Peers::Some { .. } if !everybody => {
+                list.iter().map(|peer| Some(&peer.selector)).collect()
+            }
+            // Whom a rule names beside everybody adds nothing.
+            Peers::Any { .. } | Peers::Some { .. } => vec![None],
         };
         let items: Vec<Option<&PortRule>> = match &rule.ports {
             Ports::All => vec![None],

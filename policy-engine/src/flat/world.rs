@@ -1,0 +1,223 @@
+//! Which rules and identities policies are made from.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use palisade_abi::{Direction, EndpointId, Identity};
+use palisade_identity::{LabelSet, Selector};
+
+use super::build::Building;
+use super::side::FlatSide;
+use super::{Enforced, FlatPolicy};
+use crate::compile::{Desired, Index, LocalEndpoint, is_reserved, sorted_rules};
+use crate::filters::{self, Conflict, Unmatched};
+use crate::named_ports::NamedPorts;
+use crate::options::{AllowLocalhost, Enforcement, HostFirewall};
+use crate::rule::{Ports, Rule};
+
+/// What is desired, and its rules in order.
+pub(super) struct World<'a> {
+    desired: Desired<'a>,
+    rules: Vec<&'a Rule>,
+}
+
+/// What decides the entries of a direction. Endpoints for which it is equal share them.
+#[derive(Clone, Eq, Hash, PartialEq)]
+struct InForce<'e> {
+    direction: Direction,
+    /// Places in the list of all rules, ascending.
+    rules: Vec<u32>,
+    enforced: bool,
+    unmatched: Unmatched,
+    /// Whether the node itself is let in.
+    localhost: bool,
+    /// The names of ports, if a rule uses any.
+    named_ports: Option<&'e NamedPorts>,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(desired: &Desired<'a>) -> Self {
+        Self {
+            desired: *desired,
+            rules: sorted_rules(desired.policies),
+        }
+    }
+
+    /// The policies of these endpoints, in their order.
+    pub(super) fn policies<'e>(
+        &self,
+        endpoints: impl IntoIterator<Item = &'e LocalEndpoint>,
+    ) -> Vec<Result<FlatPolicy, Conflict>>
+    where
+        'a: 'e,
+    {
+        let mut selecting: HashMap<&LabelSet, Vec<u32>> = HashMap::new();
+        let mut of_endpoint = Vec::new();
+        for endpoint in endpoints {
+            let places = selecting
+                .entry(&endpoint.labels)
+                .or_insert_with_key(|labels| self.selecting(labels));
+            let sides = Direction::BOTH.map(|direction| self.in_force(endpoint, places, direction));
+            of_endpoint.push((endpoint.id, sides));
+        }
+        let sides = of_endpoint.iter().flat_map(|(_, sides)| sides);
+        let selections = self.selections(sides);
+        let mut known: HashMap<InForce<'_>, Result<Arc<FlatSide>, Conflict>> = HashMap::new();
+        let mut side = |in_force: InForce<'e>| {
+            known
+                .entry(in_force)
+                .or_insert_with_key(|in_force| self.side(in_force, &selections).map(Arc::new))
+                .clone()
+        };
+        let mut policy = |endpoint: EndpointId, [first, second]: [InForce<'e>; 2]| {
+            let (ingress, egress) = match first.direction {
+                Direction::Ingress => (first, second),
+                Direction::Egress => (second, first),
+            };
+            Ok(FlatPolicy {
+                endpoint,
+                ingress: side(ingress)?,
+                egress: side(egress)?,
+            })
+        };
+        let all = of_endpoint.into_iter();
+        all.map(|(endpoint, sides)| policy(endpoint, sides))
+            .collect()
+    }
+
+    /// The places of the rules that select an endpoint with these labels.
+    fn selecting(&self, labels: &LabelSet) -> Vec<u32> {
+        let rules = (0..).zip(&self.rules);
+        rules
+            .filter(|(_, rule)| rule.subject.selects(labels))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// What the rules at these places, which select the endpoint, come to in one direction.
+    fn in_force<'e>(
+        &self,
+        endpoint: &'e LocalEndpoint,
+        places: &[u32],
+        direction: Direction,
+    ) -> InForce<'e>
+    where
+        'a: 'e,
+    {
+        let options = self.desired.options;
+        let is_host = is_reserved(&endpoint.labels, "host");
+        let is_free = options.enforcement == Enforcement::Never
+            || is_host && options.host_firewall == HostFirewall::Disabled;
+        let always =
+            options.enforcement == Enforcement::Always || is_reserved(&endpoint.labels, "init");
+        let mut rules: Vec<u32> = places.to_vec();
+        rules.retain(|place| {
+            let rule = self.rules.get(*place as usize);
+            !is_free && rule.is_some_and(|rule| rule.direction == direction)
+        });
+        let of = |test: fn(&Rule) -> bool| {
+            let mut all = rules
+                .iter()
+                .filter_map(|place| self.rules.get(*place as usize));
+            all.any(|rule| test(rule))
+        };
+        let names = match direction {
+            Direction::Ingress => &endpoint.named_ports,
+            Direction::Egress => self.desired.named_ports,
+        };
+        let denies = !is_free && (always || of(|rule| rule.default_deny));
+        InForce {
+            direction,
+            enforced: !is_free && (always || !rules.is_empty()),
+            unmatched: if denies {
+                Unmatched::Denied
+            } else {
+                Unmatched::Allowed
+            },
+            localhost: direction == Direction::Ingress
+                && options.allow_localhost == AllowLocalhost::Always
+                && !is_host,
+            named_ports: of(names_ports).then_some(names),
+            rules,
+        }
+    }
+
+    /// The identities that each selector of these rules matches.
+    fn selections<'s>(
+        &self,
+        in_force: impl Iterator<Item = &'s InForce<'s>>,
+    ) -> HashMap<&'a Selector, Arc<[Identity]>> {
+        let mut used = vec![false; self.rules.len()];
+        for place in in_force.flat_map(|side| &side.rules) {
+            if let Some(used) = used.get_mut(*place as usize) {
+                *used = true;
+            }
+        }
+        let rules = self.rules.iter().zip(used).filter(|(_, used)| *used);
+        let peers = rules.flat_map(|(rule, _)| rule.peers.list());
+        let selectors: HashSet<&Selector> = peers.map(|peer| &peer.selector).collect();
+        let (known, sets): (Vec<Identity>, Vec<&LabelSet>) = self
+            .desired
+            .identities
+            .iter()
+            .filter(|(identity, _)| **identity != Identity::UNKNOWN)
+            .unzip();
+        let index = Index::new(&sets, selectors.iter().copied());
+        let identities = |selector: &'a Selector| {
+            let mut places = index.matching(selector);
+            places.sort_unstable();
+            places.dedup();
+            let all = places.into_iter();
+            all.filter_map(|place| known.get(place as usize).copied())
+                .collect()
+        };
+        selectors
+            .iter()
+            .map(|selector| (*selector, identities(selector)))
+            .collect()
+    }
+
+    fn side(
+        &self,
+        in_force: &InForce<'_>,
+        selections: &HashMap<&'a Selector, Arc<[Identity]>>,
+    ) -> Result<FlatSide, Conflict> {
+        let rules = in_force.rules.iter();
+        let rules = rules.filter_map(|place| self.rules.get(*place as usize).copied());
+        let filters = filters::resolve(in_force.direction, rules, in_force.unmatched)?;
+        let building = Building {
+            direction: in_force.direction,
+            filters: &filters,
+            selections,
+            named_ports: in_force.named_ports.unwrap_or(NamedPorts::NONE),
+            proxy_ports: self.desired.proxy_ports,
+        };
+        let enforced = if in_force.enforced {
+            Enforced::Yes
+        } else {
+            Enforced::No
+        };
+        let localhost = in_force.localhost.then_some(self.desired.options.tier);
+        Ok(building.side(enforced, localhost))
+    }
+}
+
+impl FlatPolicy {
+    /// Everything is dropped.
+    pub(super) fn closed(endpoint: EndpointId) -> Self {
+        let side = |direction| Arc::new(FlatSide::closed(direction));
+        Self {
+            endpoint,
+            ingress: side(Direction::Ingress),
+            egress: side(Direction::Egress),
+        }
+    }
+}
+
+/// Whether a rule says a port by its name.
+fn names_ports(rule: &Rule) -> bool {
+    match &rule.ports {
+        Ports::All => false,
+        Ports::Some(items) => items.iter().any(|item| item.numbers().is_none()),
+    }
+}
