@@ -200,6 +200,11 @@ fn options(config: &Config) -> Options {
 fn known_identities(vector: &Vector) -> Result<BTreeMap<Identity, LabelSet>, Unbuilt> {
     let mut identities: BTreeMap<Identity, LabelSet> = reserved::ALL
         .into_iter()
+        .filter(|(identity, _)| {
+            // A node of one family has one world.
+            let of_two = [Identity::WORLD_IPV4, Identity::WORLD_IPV6].contains(identity);
+            !(of_two && vector.config.ipv4_only)
+        })
         .filter_map(|(identity, _)| Some((identity, reserved::labels(identity)?)))
         .collect();
     for identity in &vector.identities {

@@ -22,6 +22,8 @@ pub(super) struct Building<'a> {
     pub(super) direction: Direction,
     pub(super) filters: &'a Filters<'a>,
     pub(super) selections: &'a HashMap<&'a Selector, Arc<[Identity]>>,
+    /// The identities of the node itself.
+    pub(super) hosts: &'a [Identity],
     pub(super) named_ports: &'a NamedPorts,
     pub(super) proxy_ports: &'a ProxyPorts,
 }
@@ -66,14 +68,18 @@ impl Building<'_> {
         }
         let host = localhost.map(|tier| {
             let entry = Entry::allow(self.filters.base(tier), AuthRequirement::NONE);
-            candidates.push(Candidate::whole(Identity::HOST, tier as u8, entry));
+            let hosts = self.hosts.iter();
+            candidates.extend(hosts.map(|host| Candidate::whole(*host, tier as u8, entry)));
             entry
         });
         let nodes = if self.filters.passes {
             pass::walk(candidates, self.filters)
         } else {
             let pruned = prune(nodes(candidates), self.filters.asks_auth);
-            host.into_iter().fold(pruned, with_host)
+            match host {
+                Some(entry) => with_hosts(pruned, self.hosts, entry),
+                None => pruned,
+            }
         };
         FlatSide {
             direction: self.direction,
@@ -204,7 +210,7 @@ fn proxies<'f>(
 
 /// Lets the node itself in beside what holds for everybody, as Cilium does even where everybody is
 /// denied and the entry decides nothing.
-fn with_host(mut nodes: Vec<Node>, entry: Entry) -> Vec<Node> {
+fn with_hosts(mut nodes: Vec<Node>, hosts: &[Identity], entry: Entry) -> Vec<Node> {
     if nodes
         .first()
         .is_none_or(|node| node.ports != PortPrefix::ALL)
@@ -218,11 +224,13 @@ fn with_host(mut nodes: Vec<Node>, entry: Entry) -> Vec<Node> {
             },
         );
     }
-    let host = Identity::HOST.get();
-    if let Some(Node { entries, .. }) = nodes.first_mut()
-        && let Err(at) = entries.binary_search_by_key(&host, |(identity, _)| *identity)
-    {
-        entries.insert(at, (host, entry));
+    if let Some(Node { entries, .. }) = nodes.first_mut() {
+        for host in hosts.iter().map(|host| host.get()) {
+            let place = entries.binary_search_by_key(&host, |(identity, _)| *identity);
+            if let Err(at) = place {
+                entries.insert(at, (host, entry));
+            }
+        }
     }
     nodes
 }

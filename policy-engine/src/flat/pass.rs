@@ -170,8 +170,8 @@ fn level_by_level(ports: PortPrefix, first: &First, filters: &Filters<'_>) -> De
     }
     Decided {
         ports,
-        // Behind everything that anybody may have after the same pass.
-        entry: room.map(|(.., end)| Entry::deny(end)),
+        // Behind everything that is decided for anybody.
+        entry: room.map(|_| Entry::deny(u32::MAX)),
         passed: room.map(|(passed, ..)| passed),
     }
 }

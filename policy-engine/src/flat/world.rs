@@ -19,6 +19,8 @@ use crate::rule::{Ports, Rule};
 pub(super) struct World<'a> {
     desired: Desired<'a>,
     rules: Vec<&'a Rule>,
+    /// The identities of the node itself.
+    hosts: Vec<Identity>,
 }
 
 /// What decides the entries of a direction. Endpoints for which it is equal share them.
@@ -37,9 +39,18 @@ struct InForce<'e> {
 
 impl<'a> World<'a> {
     pub(super) fn new(desired: &Desired<'a>) -> Self {
+        let labelled = desired.identities.iter();
+        let mut hosts: Vec<Identity> = labelled
+            .filter(|(_, labels)| is_reserved(labels, "host"))
+            .map(|(identity, _)| *identity)
+            .chain([Identity::HOST])
+            .collect();
+        hosts.sort_unstable();
+        hosts.dedup();
         Self {
             desired: *desired,
             rules: sorted_rules(desired.policies),
+            hosts,
         }
     }
 
@@ -189,6 +200,7 @@ impl<'a> World<'a> {
             direction: in_force.direction,
             filters: &filters,
             selections,
+            hosts: &self.hosts,
             named_ports: in_force.named_ports.unwrap_or(NamedPorts::NONE),
             proxy_ports: self.desired.proxy_ports,
         };
