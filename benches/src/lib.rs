@@ -5,8 +5,11 @@
 //! them they make up nodes of like size.
 #![forbid(unsafe_code)]
 
+mod document;
 mod scenario;
 mod synthetic;
+mod timed;
 
 pub use self::scenario::{ReadError, Scenario};
 pub use self::synthetic::cluster;
+pub use self::timed::{Times, load, measure, median};

@@ -22,10 +22,14 @@ use crate::source::{self, Source, SourceError};
 /// # Ok::<(), palisade_identity::LabelError>(())
 /// ```
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Label {
-    key: Arc<str>,
+pub struct Label(Arc<Parts>);
+
+/// Labels are many and mostly the same: they share what they are made of.
+#[derive(Eq, Hash, Ord, PartialEq, PartialOrd)]
+struct Parts {
+    key: Box<str>,
     source: Source,
-    value: Arc<str>,
+    value: Box<str>,
     // Read once from the key of a CIDR label, for selectors compare prefixes, not texts.
     prefix: Option<Prefix>,
 }
@@ -90,10 +94,12 @@ impl Label {
 
     /// The label of an address prefix, such as `cidr:10.0.0.0/8` or `cidr:fd00--0/8`.
     pub fn cidr(prefix: Prefix) -> Self {
-        Self {
+        Self(Arc::new(Parts {
+            key: cidr::key(prefix).into(),
+            source: Source::Cidr,
+            value: Box::default(),
             prefix: Some(prefix),
-            ..Self::unchecked(Source::Cidr, &cidr::key(prefix), "")
-        }
+        }))
     }
 
     /// The label of addresses learnt for a name or pattern of a policy.
@@ -117,39 +123,42 @@ impl Label {
     }
 
     /// Where the label comes from.
-    pub const fn source(&self) -> Source {
-        self.source
+    pub fn source(&self) -> Source {
+        self.0.source
     }
 
     /// The text before the `=`.
     pub fn key(&self) -> &str {
-        &self.key
+        &self.0.key
     }
 
     /// The text after the `=`; empty if there is none.
     pub fn value(&self) -> &str {
-        &self.value
+        &self.0.value
     }
 
     /// The prefix of a CIDR label.
-    pub const fn prefix(&self) -> Option<Prefix> {
-        self.prefix
+    pub fn prefix(&self) -> Option<Prefix> {
+        self.0.prefix
     }
 
     /// The label as Cilium's kvstore writes it: `source:key=value;`, the `=` always there.
     pub(crate) fn write_canonical(&self, out: &mut String) {
-        for part in [self.source.as_str(), ":", &self.key, "=", &self.value, ";"] {
+        let Parts {
+            key, source, value, ..
+        } = &*self.0;
+        for part in [source.as_str(), ":", key, "=", value, ";"] {
             out.push_str(part);
         }
     }
 
     fn unchecked(source: Source, key: &str, value: &str) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             key: key.into(),
             source,
             value: value.into(),
             prefix: None,
-        }
+        }))
     }
 }
 
@@ -176,9 +185,9 @@ impl FromStr for Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Unchecked {
-            source: self.source,
-            key: &self.key,
-            value: &self.value,
+            source: self.source(),
+            key: self.key(),
+            value: self.value(),
         }
         .fmt(f)
     }

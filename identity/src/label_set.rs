@@ -192,7 +192,13 @@ impl FromIterator<Label> for LabelSet {
 impl TryFrom<Vec<Label>> for LabelSet {
     type Error = LabelSetError;
 
-    fn try_from(labels: Vec<Label>) -> Result<Self, Self::Error> {
+    fn try_from(mut labels: Vec<Label>) -> Result<Self, Self::Error> {
+        labels.sort_by(|a, b| a.key().cmp(b.key()));
+        if labels.is_sorted_by(|a, b| a.key() < b.key()) {
+            return Ok(Self {
+                labels: labels.into(),
+            });
+        }
         let set: Self = labels.iter().cloned().collect();
         match labels.into_iter().find(|label| !set.contains(label)) {
             None => Ok(set),

@@ -73,6 +73,7 @@ mod label;
 mod label_set;
 mod layers;
 mod local;
+mod pool;
 mod remote;
 mod requirement;
 pub mod reserved;
@@ -112,6 +113,7 @@ pub use self::layers::{
     ResourceIdError, ResourceKind, Step, Update,
 };
 pub use self::local::LocalIdentities;
+pub use self::pool::LabelPool;
 pub use self::remote::{CLUSTER_LABEL, RemoteError, RemoteIdentities};
 pub use self::requirement::{Operator, Requirement, SelectorError};
 pub use self::scope::Scope;

@@ -1,6 +1,6 @@
 //! What a verdict's cookie leads to.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use palisade_fqdn::MatchPattern;
 use palisade_identity::Selector;
 
 use super::describe;
+use super::hash::Map;
 use crate::rule::{
     AuthMode, Effect, L7Rules, Peers, PortMatch, PortRule, Ports, Priority, Redirect, ResourceName,
     Rule, Subject, Tier,
@@ -105,7 +106,8 @@ enum Proxied {
 /// The cookies in use and what they lead to.
 #[derive(Clone, Debug)]
 pub(crate) struct Cookies {
-    live: HashMap<Key, Cookie>,
+    live: Map<Arc<Key>, Cookie>,
+    keys: Map<Cookie, Arc<Key>>,
     origins: BTreeMap<Cookie, Origin>,
     retired: VecDeque<Cookie>,
     next: u32,
@@ -115,7 +117,8 @@ impl Cookies {
     /// Cookies from `next` on: lower ones may be known to somebody.
     pub(crate) fn starting_at(next: u32) -> Self {
         Self {
-            live: HashMap::new(),
+            live: Map::default(),
+            keys: Map::default(),
             origins: BTreeMap::new(),
             retired: VecDeque::new(),
             next: next.max(1),
@@ -127,16 +130,22 @@ impl Cookies {
         self.origins.get(&cookie)
     }
 
-    /// Puts a compile's cookies in force.
+    /// Puts the cookies of a change in force.
     pub(crate) fn commit(&mut self, given: Given) {
-        for (key, cookie) in &self.live {
-            if !given.keys.contains_key(key) {
-                self.retired.push_back(*cookie);
-            }
+        for (key, cookie) in given.keys {
+            self.keys.entry(cookie).or_insert_with(|| key.clone());
+            self.live.insert(key, cookie);
         }
-        self.live = given.keys;
         self.origins.extend(given.origins);
         self.next = given.next;
+    }
+
+    /// No verdict in force names a cookie any more.
+    pub(crate) fn retire(&mut self, cookie: Cookie) {
+        if let Some(key) = self.keys.remove(&cookie) {
+            self.live.remove(&key);
+            self.retired.push_back(cookie);
+        }
         while self.retired.len() > REMEMBERED {
             if let Some(cookie) = self.retired.pop_front() {
                 self.origins.remove(&cookie);
@@ -145,37 +154,33 @@ impl Cookies {
     }
 }
 
-/// The cookies that one compile gives; nothing is changed until they are committed.
+/// The cookies that one change gives; nothing is changed until they are committed.
 #[derive(Debug)]
 pub(crate) struct Given {
-    keys: HashMap<Key, Cookie>,
+    keys: Map<Arc<Key>, Cookie>,
     origins: BTreeMap<Cookie, Origin>,
-    parts: HashMap<(u32, Part), Cookie>,
+    /// By where the rule lies in memory: rules stay where they are during a change.
+    parts: Map<(usize, Part), Cookie>,
     next: u32,
 }
 
 impl Given {
     pub(crate) fn new(cookies: &Cookies) -> Self {
         Self {
-            keys: HashMap::new(),
+            keys: Map::default(),
             origins: BTreeMap::new(),
-            parts: HashMap::new(),
+            parts: Map::default(),
             next: cookies.next,
         }
     }
 
-    /// The cookie of a part of the rule at `place` of the compile.
-    pub(crate) fn cookie(
-        &mut self,
-        cookies: &Cookies,
-        place: u32,
-        rule: &Rule,
-        part: Part,
-    ) -> Cookie {
+    /// The cookie of a part of a rule.
+    pub(crate) fn cookie(&mut self, cookies: &Cookies, rule: &Rule, part: Part) -> Cookie {
+        let place = std::ptr::from_ref(rule).addr();
         if let Some(cookie) = self.parts.get(&(place, part)) {
             return *cookie;
         }
-        let key = Key::new(rule, part);
+        let key = Arc::new(Key::new(rule, part));
         let known = self
             .keys
             .get(&key)

@@ -1,24 +1,43 @@
 //! Ports split by the boundaries that rules name.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
 use palisade_abi::{PortIndex, Protocol};
 
+use super::hash::{Map, Seed};
 use super::logical::PortGroup;
 
 /// Types are 8 bits wide.
 const LAST_TYPE: u16 = 255;
 
-/// The spans that rules name, and the groups of ports that they tell apart.
-#[derive(Clone, Debug, Default)]
+/// The spans that rules have named, and the groups of ports that they tell apart.
+///
+/// Spans are only added: one that nobody names any more tells ports apart until everything is
+/// counted anew.
+#[derive(Clone, Debug)]
 pub(crate) struct Groups {
+    seed: Seed,
     /// First and last port index of each span.
     spans: Vec<(u32, u32)>,
-    ids: HashMap<(u32, u32), u32>,
-    /// The groups that each span is made of.
-    of_span: Vec<Vec<PortGroup>>,
+    ids: Map<(u32, u32), u32>,
+    /// First port index and group of each run, ascending from 0.
+    runs: Vec<(u32, PortGroup)>,
     count: u32,
+    /// How many of the spans the runs are made from.
+    split: usize,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self {
+            seed: Seed::default(),
+            spans: Vec::new(),
+            ids: Map::default(),
+            runs: vec![(0, Self::REST)],
+            count: 1,
+            split: 0,
+        }
+    }
 }
 
 impl Groups {
@@ -37,43 +56,54 @@ impl Groups {
         id
     }
 
-    /// Cuts the ports wherever a span begins or ends: first port and group of each run.
-    pub(crate) fn split(&mut self) -> Vec<(u32, PortGroup)> {
-        let mut edges: BTreeMap<u32, (Vec<u32>, Vec<u32>)> =
-            BTreeMap::from([(0, Default::default())]);
-        for (id, (first, last)) in (0..).zip(&self.spans) {
-            edges.entry(*first).or_default().0.push(id);
-            edges.entry(last + 1).or_default().1.push(id);
-        }
-        let mut inside: BTreeSet<u32> = BTreeSet::new();
-        let mut by_content: HashMap<Vec<u32>, PortGroup> =
-            HashMap::from([(Vec::new(), Self::REST)]);
-        let mut runs = Vec::with_capacity(edges.len());
-        for (port, (begin, end)) in edges {
-            inside.extend(begin);
-            for id in end {
-                inside.remove(&id);
-            }
-            let content: Vec<u32> = inside.iter().copied().collect();
-            let next = u32::try_from(by_content.len()).unwrap_or(u32::MAX);
-            let group = *by_content.entry(content).or_insert(PortGroup(next));
-            runs.push((port, group));
-        }
-        self.count = u32::try_from(by_content.len()).unwrap_or(u32::MAX);
-        self.of_span = vec![Vec::new(); self.spans.len()];
-        for (content, group) in by_content {
-            for id in content {
-                if let Some(groups) = self.of_span.get_mut(id as usize) {
-                    groups.push(group);
-                }
-            }
-        }
-        runs
+    /// Whether spans have joined since the last split.
+    pub(crate) const fn has_grown(&self) -> bool {
+        self.split < self.spans.len()
     }
 
-    /// The groups that a span is made of, in no particular order.
-    pub(crate) fn of_span(&self, span: u32) -> &[PortGroup] {
-        self.of_span.get(span as usize).map_or(&[], AsRef::as_ref)
+    /// How many spans there are.
+    pub(crate) const fn span_count(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Cuts the ports wherever a span begins or ends.
+    pub(crate) fn split(&mut self) {
+        let mut edges: Vec<(u32, u128)> = vec![(0, 0)];
+        for (id, (first, last)) in (0..).zip(&self.spans) {
+            let weight = self.seed.wide(id);
+            edges.push((*first, weight));
+            edges.push((last + 1, weight.wrapping_neg()));
+        }
+        edges.sort_unstable_by_key(|(port, _)| *port);
+        let mut by_content: Map<u128, PortGroup> = Map::default();
+        by_content.insert(0, Self::REST);
+        self.runs.clear();
+        let mut content: u128 = 0;
+        for cut in edges.chunk_by(|(a, _), (b, _)| a == b) {
+            for (_, weight) in cut {
+                content = content.wrapping_add(*weight);
+            }
+            let next = u32::try_from(by_content.len()).unwrap_or(u32::MAX);
+            let group = *by_content.entry(content).or_insert(PortGroup(next));
+            let start = cut.first().map_or(0, |(port, _)| *port);
+            self.runs.push((start, group));
+        }
+        self.count = u32::try_from(by_content.len()).unwrap_or(u32::MAX);
+        self.split = self.spans.len();
+    }
+
+    /// First port index and group of each run, ascending from 0.
+    pub(crate) fn runs(&self) -> &[(u32, PortGroup)] {
+        &self.runs
+    }
+
+    /// The groups that a span is made of, in no particular order, some more than once.
+    pub(crate) fn of_span(&self, span: u32) -> impl Iterator<Item = PortGroup> {
+        let (first, last) = self.spans.get(span as usize).copied().unwrap_or((1, 0));
+        let from = self.runs.partition_point(|(start, _)| *start < first);
+        let to = self.runs.partition_point(|(start, _)| *start <= last);
+        let runs = self.runs.get(from..to).unwrap_or_default();
+        runs.iter().map(|(_, group)| *group)
     }
 
     /// How many groups there are.

@@ -1,76 +1,85 @@
 //! Identities split by the selectors that match them.
 
-use std::collections::{BTreeSet, HashMap};
-
-use palisade_identity::{LabelSet, Selector};
-
-use super::index::Index;
+use super::hash::{Map, Seed};
 use super::logical::Signature;
 
-/// The selectors in force of one direction and what identities look like to them.
+/// The selectors that the policies of one direction have asked for, and what identities look like
+/// to them.
+///
+/// The key of a signature is the sum of a random number for each of its selectors, so that one more
+/// selector is one addition. Selectors are only added: one that nobody asks for any more tells
+/// identities apart until everything is counted anew.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signatures {
-    selectors: Vec<Selector>,
-    ids: HashMap<Selector, u32>,
-    /// What each signature matches: places of selectors, ascending.
+    seed: Seed,
+    asked: Vec<bool>,
+    asked_count: usize,
     contents: Vec<Box<[u32]>>,
-    by_content: HashMap<Box<[u32]>, Signature>,
+    by_key: Map<u128, Signature>,
     /// The signatures that each selector is part of, ascending.
     postings: Vec<Vec<Signature>>,
 }
 
 impl Signatures {
-    /// The place of a selector, which joins those in force.
-    pub(crate) fn intern(&mut self, selector: &Selector) -> u32 {
-        if let Some(id) = self.ids.get(selector) {
-            return *id;
+    /// What a selector adds to the key of a signature.
+    pub(crate) fn weight(&self, selector: u32) -> u128 {
+        self.seed.wide(selector)
+    }
+
+    /// Whether a selector tells identities apart.
+    pub(crate) fn is_asked(&self, selector: u32) -> bool {
+        self.asked.get(selector as usize) == Some(&true)
+    }
+
+    /// How many selectors tell identities apart.
+    pub(crate) const fn asked_count(&self) -> usize {
+        self.asked_count
+    }
+
+    /// From now on a selector tells identities apart.
+    pub(crate) fn ask(&mut self, selector: u32) {
+        let length = selector as usize + 1;
+        if self.asked.len() < length {
+            self.asked.resize(length, false);
+            self.postings.resize(length, Vec::new());
         }
-        let id = u32::try_from(self.selectors.len()).unwrap_or(u32::MAX);
-        self.selectors.push(selector.clone());
-        self.ids.insert(selector.clone(), id);
-        id
+        if let Some(asked) = self.asked.get_mut(selector as usize)
+            && !std::mem::replace(asked, true)
+        {
+            self.asked_count += 1;
+        }
     }
 
-    /// The place of a selector in force.
-    pub(crate) fn id(&self, selector: &Selector) -> Option<u32> {
-        self.ids.get(selector).copied()
+    /// The key of what matches these selectors; those that nobody asks for do not count.
+    pub(crate) fn key_of(&self, matching: &[u32]) -> u128 {
+        let asked = matching.iter().filter(|one| self.is_asked(**one));
+        let weights = asked.map(|one| self.weight(*one));
+        weights.fold(0, u128::wrapping_add)
     }
 
-    /// Gives every label set its signature, in the order of the sets.
-    pub(crate) fn split(&mut self, sets: &[&LabelSet]) -> Vec<Signature> {
-        let mut matched: Vec<Vec<u32>> = vec![Vec::new(); sets.len()];
-        let selectors = self.selectors.clone();
-        let index = Index::new(sets, selectors.iter());
-        for (id, selector) in (0..).zip(&selectors) {
-            for at in index.matching(selector) {
-                if let Some(list) = matched.get_mut(at as usize) {
-                    list.push(id);
-                }
+    /// The signature of a key, if some identity has had it already.
+    pub(crate) fn find(&self, key: u128) -> Option<Signature> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// A new signature, whose selectors are not known yet.
+    pub(crate) fn add(&mut self, key: u128) -> Signature {
+        let number = u32::try_from(self.contents.len()).unwrap_or(u32::MAX);
+        self.contents.push(Box::default());
+        self.by_key.insert(key, Signature(number));
+        Signature(number)
+    }
+
+    /// Says which selectors, ascending, a new signature matches.
+    pub(crate) fn fill(&mut self, signature: Signature, content: Vec<u32>) {
+        for selector in &content {
+            if let Some(list) = self.postings.get_mut(*selector as usize) {
+                list.push(signature);
             }
         }
-        let signatures = matched
-            .into_iter()
-            .map(|content| self.signature(content.into()));
-        let signatures = signatures.collect();
-        self.postings = vec![Vec::new(); selectors.len()];
-        for (number, content) in (0..).zip(&self.contents) {
-            for id in content {
-                if let Some(list) = self.postings.get_mut(*id as usize) {
-                    list.push(Signature(number));
-                }
-            }
+        if let Some(place) = self.contents.get_mut(signature.0 as usize) {
+            *place = content.into();
         }
-        signatures
-    }
-
-    /// The signature of a label set, if some identity has had it already.
-    pub(crate) fn find(&self, labels: &LabelSet) -> Option<Signature> {
-        let content: Box<[u32]> = (0..)
-            .zip(&self.selectors)
-            .filter(|(_, selector)| selector.matches(labels))
-            .map(|(id, _)| id)
-            .collect();
-        self.by_content.get(&content).copied()
     }
 
     /// The selectors that a signature matches, ascending.
@@ -82,21 +91,13 @@ impl Signatures {
 
     /// The signatures that match one of these selectors, ascending.
     pub(crate) fn touched(&self, selectors: impl Iterator<Item = u32>) -> Vec<Signature> {
-        let mut touched = BTreeSet::new();
-        for id in selectors {
-            let list = self.postings.get(id as usize).into_iter().flatten();
+        let mut touched = Vec::new();
+        for selector in selectors {
+            let list = self.postings.get(selector as usize).into_iter().flatten();
             touched.extend(list.copied());
         }
-        touched.into_iter().collect()
-    }
-
-    fn signature(&mut self, content: Box<[u32]>) -> Signature {
-        if let Some(signature) = self.by_content.get(&content) {
-            return *signature;
-        }
-        let number = u32::try_from(self.contents.len()).unwrap_or(u32::MAX);
-        self.contents.push(content.clone());
-        self.by_content.insert(content, Signature(number));
-        Signature(number)
+        touched.sort_unstable();
+        touched.dedup();
+        touched
     }
 }

@@ -1,12 +1,11 @@
 //! Which rules are in force for an endpoint, and what happens where none matches.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use palisade_abi::{Direction, Protocol};
-use palisade_identity::{LabelSet, Selector};
+use palisade_identity::LabelSet;
 
-use super::index::Index;
 use super::logical::Both;
 use super::{LocalEndpoint, is_reserved};
 use crate::named_ports::NamedPorts;
@@ -55,31 +54,8 @@ pub(crate) fn sides(
     }
 }
 
-/// The same for many endpoints at once, each with its labels.
-pub(crate) fn all_sides(sets: &[&LabelSet], rules: &[&Rule], options: &Options) -> Vec<Both<Side>> {
-    let selectors = rules.iter().map(|rule| rule.subject.selector());
-    let index = Index::new(sets, selectors);
-    let mut known: HashMap<&Selector, Vec<u32>> = HashMap::new();
-    let mut selecting: Vec<Vec<u32>> = vec![Vec::new(); sets.len()];
-    for (place, rule) in (0..).zip(rules) {
-        let selector = rule.subject.selector();
-        let selected = known
-            .entry(selector)
-            .or_insert_with(|| index.matching(selector));
-        for at in selected {
-            if let Some(places) = selecting.get_mut(*at as usize) {
-                places.push(place);
-            }
-        }
-    }
-    let sides = sets.iter().zip(&selecting);
-    sides
-        .map(|(labels, places)| of_selecting(labels, places, rules, options))
-        .collect()
-}
-
 /// What the rules at these places, which select the endpoint, come to.
-fn of_selecting(
+pub(super) fn of_selecting(
     labels: &LabelSet,
     places: &[u32],
     rules: &[&Rule],
@@ -120,18 +96,13 @@ fn of_selecting(
 
 impl Side {
     /// A direction in which nothing is asked.
-    const fn unenforced() -> Self {
+    pub(super) const fn unenforced() -> Self {
         Self {
             rules: Vec::new(),
             otherwise: Otherwise::Allowed,
             localhost: false,
             names: Vec::new(),
         }
-    }
-
-    /// Whether a rule says its ports by name.
-    pub(crate) fn uses_names(&self, rules: &[&Rule]) -> bool {
-        self.port_names(rules).next().is_some()
     }
 
     /// The same rules where names stand for these ports.

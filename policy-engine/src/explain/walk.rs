@@ -1,7 +1,5 @@
 //! The walk over the rules of one side, for people: the tables have decided already.
 
-use std::sync::Arc;
-
 use palisade_abi::{Action, Direction, Protocol, Verdict};
 use palisade_identity::{LabelSet, Operator, Unmet};
 
@@ -46,7 +44,7 @@ pub(super) fn half(
         .iter()
         .filter_map(|rule| asked.matching_part(rule).map(|part| (*rule, part)))
         .collect();
-    let conflict = own.endpoint.and_then(|id| tables.conflicts().get(&id));
+    let conflict = own.endpoint.and_then(|id| tables.conflicts().remove(&id));
     let nearest = (verdict.is_default_deny() && conflict.is_none())
         .then(|| asked.nearest(&side_rules))
         .flatten();
@@ -56,7 +54,7 @@ pub(super) fn half(
         action: verdict.action(),
         auth: auth_mode(verdict),
         reason: match conflict {
-            Some(conflict) => Reason::Conflict(Arc::clone(conflict)),
+            Some(conflict) => Reason::Conflict(conflict),
             None => reason(tables, verdict, side, &asked, &matching),
         },
         steps: steps(&matching),

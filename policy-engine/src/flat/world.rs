@@ -167,18 +167,18 @@ impl<'a> World<'a> {
         let rules = self.rules.iter().zip(used).filter(|(_, used)| *used);
         let peers = rules.flat_map(|(rule, _)| rule.peers.list());
         let selectors: HashSet<&Selector> = peers.map(|peer| &peer.selector).collect();
-        let (known, sets): (Vec<Identity>, Vec<&LabelSet>) = self
-            .desired
-            .identities
-            .iter()
-            .filter(|(identity, _)| **identity != Identity::UNKNOWN)
-            .unzip();
-        let index = Index::new(&sets, selectors.iter().copied());
-        let identities = |selector: &'a Selector| {
-            let mut places = index.matching(selector);
-            places.sort_unstable();
-            places.dedup();
-            let all = places.into_iter();
+        let known = self.desired.identities.iter();
+        let known = known.filter(|(identity, _)| **identity != Identity::UNKNOWN);
+        let mut index = Index::default();
+        let known: Vec<Identity> = known
+            .map(|(identity, labels)| {
+                index.add(labels);
+                *identity
+            })
+            .collect();
+        let mut identities = |selector: &'a Selector| {
+            let number = index.intern(selector);
+            let all = index.matching(number).into_iter();
             all.filter_map(|place| known.get(place as usize).copied())
                 .collect()
         };

@@ -124,14 +124,30 @@ pub fn read(file: &str, text: &str, options: &Options) -> Result<Read, Vec<Error
 /// Each item of a `List` counts as a document. Empty documents are left out. What is not YAML ends
 /// the file: the document it stands in is the last one returned.
 pub fn read_documents(file: &str, text: &str, options: &Options) -> Vec<Document> {
-    let file: Arc<str> = file.into();
-    let mut documents = Vec::new();
-    for document in yaml::parse(text) {
-        if document.root.is_some() || !document.faults.is_empty() {
-            read_document(&file, document, options, &mut documents);
-        }
+    Tree::parse(text).read(file, options)
+}
+
+/// A text as trees whose nodes know where they stand; nothing is known about policies yet.
+#[derive(Debug)]
+pub struct Tree(Vec<yaml::Document>);
+
+impl Tree {
+    /// Takes a text apart.
+    pub fn parse(text: &str) -> Self {
+        Self(yaml::parse(text))
     }
-    documents
+
+    /// Reads the documents, as [`read_documents`] does.
+    pub fn read(self, file: &str, options: &Options) -> Vec<Document> {
+        let file: Arc<str> = file.into();
+        let mut documents = Vec::new();
+        for document in self.0 {
+            if document.root.is_some() || !document.faults.is_empty() {
+                read_document(&file, document, options, &mut documents);
+            }
+        }
+        documents
+    }
 }
 
 fn read_document(

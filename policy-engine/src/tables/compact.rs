@@ -1,57 +1,49 @@
 //! Classes that mean the same become one again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use palisade_abi::{Direction, Identity, PeerClass, PeerClasses, Write};
 
+use super::engine::Engine;
 use super::image::{Image, class};
 use super::overlay::Overlay;
 use super::state::State;
 use crate::compile::Both;
 
-/// Doubles that are not worth a move.
-const SPARE: usize = 64;
-
-impl State {
-    /// Whether more than half of the classes only double others.
-    pub(super) fn is_crowded(&self) -> bool {
-        let crowded = |groups: usize, classes: usize| classes > 2 * groups + SPARE;
-        let ports = self.port_groups.values().map(Vec::len).sum();
-        crowded(self.port_groups.len(), ports)
-            || Direction::BOTH.into_iter().any(|direction| {
-                let peers = self.peers.get(direction);
-                crowded(peers.of.len(), peers.of.values().map(Vec::len).sum())
-            })
-    }
-}
-
 /// Moves identities and ports out of classes that double others and lets a grace period pass, so
 /// that the numbers are free. Reads the same before, between and after.
-pub(super) fn merge(state: &State, image: &Image) -> (State, Image, Vec<Write>) {
-    let mut state = state.clone();
+pub(super) fn merge(engine: &mut Engine, state: &mut State, image: &mut Image) -> Vec<Write> {
     let mut writes = Vec::new();
     let rows: Vec<u32> = state.rows.iter().map(|(row, _)| row).collect();
-    let ports = pairs(state.port_groups.values_mut(), &state.rows, &rows);
+    let ports = pairs(state.ports.of_group.values_mut(), &state.rows, &rows);
     state.ports.merge(&ports, &mut writes);
     let peers = Both::new(|direction| {
-        let policies: Vec<u32> = state.users(direction).into_keys().collect();
-        let of = &mut state.peers.get_mut(direction).of;
-        pairs(of.values_mut(), &state.policies, &policies)
+        let sides = engine.logic.sides();
+        let of_direction = sides.filter(|(_, sided)| sided.direction == direction);
+        let policies: Vec<u32> = of_direction
+            .filter_map(|(side, _)| engine.policies.get(&side).copied())
+            .collect();
+        let mut doubles = engine.classes.get(direction).doubles();
+        pairs(doubles.iter_mut(), &state.policies, &policies)
     });
     writes.extend(moves(image, &peers));
     for direction in Direction::BOTH {
-        let gone: BTreeSet<u32> = peers.get(direction).keys().copied().collect();
-        let of = state.peers.get_mut(direction);
-        let live = of.live.difference(&gone).copied().collect();
-        of.replace_live(live);
+        let classes = engine.classes.get_mut(direction);
+        for (from, into) in peers.get(direction) {
+            for number in classes.members(*from).to_vec() {
+                classes.take(number);
+                classes.put(number, *into);
+            }
+            classes.remove(*from);
+            state.classes.get_mut(direction).retire(*from);
+        }
     }
-    let mut image = image.clone();
     if !writes.is_empty() {
         writes.push(Write::Grace);
         state.grace();
     }
     image.store_all(&writes);
-    (state, image, writes)
+    writes
 }
 
 /// The classes that are given up and the ones that their members go to.

@@ -1,20 +1,21 @@
 //! The decision tables of a node: what is in force, and the writes that change it.
 
+mod classes;
 mod compact;
+mod difference;
+mod engine;
 mod error;
 mod image;
-mod keep;
 mod numbers;
 mod overlay;
 mod paged;
-mod peers;
 mod plan;
 mod ports;
 mod records;
 mod slots;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use palisade_abi::{
@@ -26,14 +27,15 @@ use palisade_identity::LabelSet;
 pub use self::error::{Error, Limited};
 pub use self::image::{Image, OutsideTable};
 
+use self::engine::Engine;
 use self::state::State;
 use crate::budget::Fill;
-use crate::compile::{self, Both, Cookies, Desired, LocalEndpoint, Origin, Signature, Signatures};
+use crate::compile::{self, Basis, Changes, Cookies, Desired, LocalEndpoint, Origin};
 use crate::filters::Conflict;
 use crate::named_ports::NamedPorts;
 use crate::options::Options;
 use crate::proxy_ports::ProxyPorts;
-use crate::rule::Policy;
+use crate::rule::{Policy, ResourceName};
 
 /// In which order programs see their own loads.
 ///
@@ -68,9 +70,8 @@ pub struct Tables {
     state: State,
     image: Image,
     cookies: Cookies,
-    signatures: Both<Signatures>,
+    engine: Engine,
     inputs: Inputs,
-    conflicts: BTreeMap<EndpointId, Arc<Conflict>>,
 }
 
 /// What the tables were last made from.
@@ -85,17 +86,6 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    fn of(desired: &Desired<'_>) -> Self {
-        Self {
-            identities: desired.identities.clone(),
-            endpoints: desired.endpoints.to_vec(),
-            policies: desired.policies.to_vec(),
-            options: desired.options.clone(),
-            named_ports: desired.named_ports.clone(),
-            proxy_ports: desired.proxy_ports.clone(),
-        }
-    }
-
     fn desired(&self) -> Desired<'_> {
         Desired {
             identities: &self.identities,
@@ -121,14 +111,15 @@ impl Tables {
     pub fn adopt(image: Image) -> Self {
         let state = State::adopt(&image);
         let cookies = Cookies::starting_at(image.last_cookie().get().saturating_add(1));
+        let mut engine = Engine::found(&image);
+        engine.found = image.enforced().next().is_some() || image.classified().next().is_some();
         Self {
             order: LoadOrder::NATIVE,
             state,
             image,
             cookies,
-            signatures: Both::default(),
+            engine,
             inputs: Inputs::default(),
-            conflicts: BTreeMap::new(),
         }
     }
 
@@ -147,33 +138,16 @@ impl Tables {
     /// # Errors
     /// [`Error::Full`] if old and new do not fit into a table side by side; nothing has changed then.
     pub fn update(&mut self, desired: &Desired<'_>) -> Result<Vec<Write>, Error> {
-        let compiled = compile::compile(desired, &self.cookies);
-        let relabelled = self.relabelled(desired.identities);
-        let mut compacted = self
-            .state
-            .is_crowded()
-            .then(|| compact::merge(&self.state, &self.image));
-        let planned = loop {
-            let (state, image) = match &compacted {
-                Some((state, image, _)) => (state, image),
-                None => (&self.state, &self.image),
-            };
-            match plan::make(state, image, &compiled.logical, &relabelled, self.order) {
-                Err(Error::Full { .. }) if compacted.is_none() => {
-                    compacted = Some(compact::merge(&self.state, &self.image));
-                }
-                planned => break planned?,
-            }
-        };
-        let (state, plan) = planned;
-        let mut writes = compacted.map(|(_, _, writes)| writes).unwrap_or_default();
-        writes.extend(plan);
-        self.state = state;
-        self.image.store_all(&writes);
-        self.cookies.commit(compiled.given);
-        self.signatures = compiled.signatures;
-        self.inputs = Inputs::of(desired);
-        self.conflicts = compiled.conflicts;
+        if self.engine.found || self.inputs.decide_otherwise(desired) {
+            return self.start_over(desired);
+        }
+        let changes = self.inputs.changes(desired);
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let writes = self.apply(&changes)?;
+        self.inputs.take(&changes);
+        self.inputs.policies = desired.policies.to_vec();
         Ok(writes)
     }
 
@@ -193,18 +167,15 @@ impl Tables {
         if self.inputs.identities.get(&identity) == Some(labels) {
             return Ok(Vec::new());
         }
-        let is_new = self.image.peer_classes(identity) == PeerClasses::default()
-            && compile::has_page(identity)
-            && identity != Identity::UNKNOWN;
-        if let Some(word) = is_new.then(|| self.known_classes(labels)).flatten() {
-            let writes = vec![Write::PeerClasses(identity, word)];
-            self.image.store_all(&writes);
+        if let Some(write) = self.add_alike(identity, labels) {
+            self.image.store_all(&[write]);
             self.inputs.identities.insert(identity, labels.clone());
-            return Ok(writes);
+            return Ok(vec![write]);
         }
-        let mut inputs = self.inputs.clone();
-        inputs.identities.insert(identity, labels.clone());
-        self.update(&inputs.desired())
+        self.change(&Changes {
+            identities: vec![(identity, Some(labels))],
+            ..Changes::default()
+        })
     }
 
     /// Forgets an identity: one write, and the generation, for what was allowed may be denied now.
@@ -212,6 +183,10 @@ impl Tables {
     /// The caller lets the number rest until a grace period is over.
     pub fn remove_identity(&mut self, identity: Identity) -> Vec<Write> {
         self.inputs.identities.remove(&identity);
+        if let Some(number) = self.engine.logic.remove(identity) {
+            self.engine.classes.ingress.take(number);
+            self.engine.classes.egress.take(number);
+        }
         if self.image.peer_classes(identity) == PeerClasses::default() {
             return Vec::new();
         }
@@ -219,6 +194,51 @@ impl Tables {
         let writes = vec![Write::PeerClasses(identity, zero), Write::Generation];
         self.image.store_all(&writes);
         writes
+    }
+
+    /// Adds a policy, in place of all that its resource has said before.
+    ///
+    /// # Errors
+    /// [`Error::Full`] as for [`Tables::update`]; nothing has changed then.
+    pub fn add_policy(&mut self, policy: &Arc<Policy>) -> Result<Vec<Write>, Error> {
+        let resource = policy.resource.clone();
+        self.change(&Changes {
+            policies: vec![(resource, vec![policy.clone()])],
+            ..Changes::default()
+        })
+    }
+
+    /// Removes all that a resource says.
+    ///
+    /// # Errors
+    /// [`Error::Full`] as for [`Tables::update`]; nothing has changed then.
+    pub fn remove_policy(&mut self, resource: &Arc<ResourceName>) -> Result<Vec<Write>, Error> {
+        self.change(&Changes {
+            policies: vec![(resource.clone(), Vec::new())],
+            ..Changes::default()
+        })
+    }
+
+    /// Adds an endpoint of this node, or changes one.
+    ///
+    /// # Errors
+    /// [`Error::Full`] as for [`Tables::update`]; nothing has changed then.
+    pub fn add_endpoint(&mut self, endpoint: &LocalEndpoint) -> Result<Vec<Write>, Error> {
+        self.change(&Changes {
+            endpoints: vec![(endpoint.id, Some(endpoint))],
+            ..Changes::default()
+        })
+    }
+
+    /// Forgets an endpoint of this node.
+    ///
+    /// # Errors
+    /// [`Error::Full`] as for [`Tables::update`]; nothing has changed then.
+    pub fn remove_endpoint(&mut self, endpoint: EndpointId) -> Result<Vec<Write>, Error> {
+        self.change(&Changes {
+            endpoints: vec![(endpoint, None)],
+            ..Changes::default()
+        })
     }
 
     /// What the tables decide for traffic between an endpoint of this node and a peer.
@@ -242,10 +262,10 @@ impl Tables {
         self.cookies.origin(cookie)
     }
 
-    /// The endpoints whose rules contradict each other, and how. Nothing of what is desired for
-    /// them is in force; one that had no policy before denies everything.
-    pub const fn conflicts(&self) -> &BTreeMap<EndpointId, Arc<Conflict>> {
-        &self.conflicts
+    /// The endpoints whose rules contradict each other, and how. They deny everything until that
+    /// is mended.
+    pub fn conflicts(&self) -> BTreeMap<EndpointId, Arc<Conflict>> {
+        self.engine.logic.conflicts().collect()
     }
 
     /// The contents of the tables.
@@ -275,36 +295,129 @@ impl Tables {
 
     /// The classes of identities, for ingress and egress, and of ports.
     pub(crate) fn class_counts(&self) -> (usize, usize, usize) {
-        let peers = &self.state.peers;
+        let classes = &self.engine.classes;
         (
-            peers.ingress.live.len(),
-            peers.egress.live.len(),
+            classes.ingress.count(),
+            classes.egress.count(),
             self.state.ports.live().len(),
         )
     }
 
-    /// The classes of an identity with these labels, if there are such.
-    fn known_classes(&self, labels: &LabelSet) -> Option<PeerClasses> {
-        let class = |direction| {
-            let signature: Signature = self.signatures.get(direction).find(labels)?;
-            let classes = self.state.peers.get(direction).of.get(&signature)?;
-            classes.first().copied().map(PeerClass::new)
-        };
-        Some(PeerClasses::new(
-            class(Direction::Ingress)?,
-            class(Direction::Egress)?,
-        ))
+    /// Takes a change in, and remembers it.
+    fn change(&mut self, changes: &Changes<'_>) -> Result<Vec<Write>, Error> {
+        if self.engine.found {
+            let mut inputs = self.inputs.clone();
+            inputs.take(changes);
+            return self.start_over(&inputs.desired());
+        }
+        let writes = self.apply(changes)?;
+        self.inputs.take(changes);
+        Ok(writes)
     }
 
-    /// The identities that had other labels the last time.
-    fn relabelled(&self, identities: &BTreeMap<Identity, LabelSet>) -> BTreeSet<Identity> {
-        let before = &self.inputs.identities;
-        identities
-            .iter()
-            .filter(|(identity, labels)| {
-                before.get(identity).is_some_and(|before| before != *labels)
-            })
-            .map(|(identity, _)| *identity)
-            .collect()
+    /// Replaces whatever is in force.
+    fn start_over(&mut self, desired: &Desired<'_>) -> Result<Vec<Write>, Error> {
+        let inputs = Inputs {
+            identities: desired.identities.clone(),
+            endpoints: desired.endpoints.to_vec(),
+            policies: desired.policies.to_vec(),
+            options: desired.options.clone(),
+            named_ports: desired.named_ports.clone(),
+            proxy_ports: desired.proxy_ports.clone(),
+        };
+        let found = Engine::found(&self.image);
+        let engine = std::mem::replace(&mut self.engine, found);
+        let before = std::mem::replace(&mut self.inputs, inputs.clone());
+        match self.attempt(&inputs.all()) {
+            Ok(writes) => Ok(writes),
+            Err(error) => {
+                self.state.roll_back();
+                self.engine = engine;
+                self.inputs = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a change in; if there is no room, once more after classes that mean the same have
+    /// become one.
+    fn apply(&mut self, changes: &Changes<'_>) -> Result<Vec<Write>, Error> {
+        let is_crowded = self.engine.is_crowded(&self.state);
+        if !is_crowded {
+            match self.attempt(changes) {
+                Ok(writes) => return Ok(writes),
+                Err(Error::Full { .. }) => self.recover(),
+            }
+        }
+        let before = self.clone();
+        self.recover();
+        let mut writes = compact::merge(&mut self.engine, &mut self.state, &mut self.image);
+        match self.attempt(changes) {
+            Ok(more) => {
+                writes.extend(more);
+                Ok(writes)
+            }
+            Err(error) => {
+                *self = before;
+                Err(error)
+            }
+        }
+    }
+
+    fn attempt(&mut self, changes: &Changes<'_>) -> Result<Vec<Write>, Error> {
+        let Inputs {
+            options,
+            named_ports,
+            ..
+        } = &self.inputs;
+        let delta = self.engine.logic.change(changes, options, named_ports);
+        let basis = Basis {
+            cookies: &self.cookies,
+            proxies: &self.inputs.proxy_ports,
+        };
+        let (engine, state) = (&mut self.engine, &mut self.state);
+        let planned = plan::make(engine, state, &self.image, &delta, basis, self.order)?;
+        self.state.commit();
+        self.image.store_all(&planned.writes);
+        self.cookies.commit(planned.given);
+        for cookie in planned.retired {
+            self.cookies.retire(cookie);
+        }
+        self.engine.logic.finish(&delta);
+        self.engine.found = false;
+        Ok(planned.writes)
+    }
+
+    /// Forgets an attempt that has failed, and what means nothing any more.
+    fn recover(&mut self) {
+        self.state.roll_back();
+        self.engine = Engine::attached(&self.inputs, &mut self.state, &self.image);
+        self.state.commit();
+    }
+
+    /// The one write that adds an identity which looks like others, if there are such.
+    fn add_alike(&mut self, identity: Identity, labels: &LabelSet) -> Option<Write> {
+        let is_new = self.image.peer_classes(identity) == PeerClasses::default()
+            && compile::has_page(identity)
+            && identity != Identity::UNKNOWN;
+        if !is_new || self.engine.found {
+            return None;
+        }
+        let alike = self.engine.logic.find(labels)?;
+        let class = |direction| {
+            let signature = *alike.signatures.get(direction);
+            let classes = self.engine.classes.get(direction);
+            classes.of(signature).first().copied()
+        };
+        let (ingress, egress) = (class(Direction::Ingress)?, class(Direction::Egress)?);
+        if let Some(number) = self.engine.logic.remove(identity) {
+            self.engine.classes.ingress.take(number);
+            self.engine.classes.egress.take(number);
+        }
+        let number = self.engine.logic.add_alike(identity, labels, &alike);
+        self.engine.classes.ingress.put(number, ingress);
+        self.engine.classes.egress.put(number, egress);
+        let word = PeerClasses::new(PeerClass::new(ingress), PeerClass::new(egress));
+        Some(Write::PeerClasses(identity, word))
     }
 }

@@ -14,6 +14,15 @@ pub(super) struct Numbers {
     free: BTreeSet<u32>,
     /// Given up, but a program may still hold them.
     withheld: Vec<u32>,
+    /// What has happened since the last commit.
+    undo: Vec<Undo>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Undo {
+    Next,
+    Reused(u32),
+    Retired,
 }
 
 impl Numbers {
@@ -24,6 +33,7 @@ impl Numbers {
             next: 1,
             free: BTreeSet::new(),
             withheld: Vec::new(),
+            undo: Vec::new(),
         }
     }
 
@@ -40,6 +50,7 @@ impl Numbers {
     /// The lowest number that nobody can still hold.
     pub(super) fn allocate(&mut self) -> Result<u32, Error> {
         if let Some(number) = self.free.pop_first() {
+            self.undo.push(Undo::Reused(number));
             return Ok(number);
         }
         if self.next >= self.size {
@@ -51,22 +62,45 @@ impl Numbers {
         }
         let number = self.next;
         self.next += 1;
+        self.undo.push(Undo::Next);
         Ok(number)
     }
 
     /// Gives a number up; it comes back after the next grace period.
     pub(super) fn retire(&mut self, number: u32) {
         self.withheld.push(number);
+        self.undo.push(Undo::Retired);
     }
 
     /// Whether numbers wait for a grace period.
-    pub(super) fn waits(&self) -> bool {
+    pub(super) const fn waits(&self) -> bool {
         !self.withheld.is_empty()
     }
 
-    /// A grace period is over.
+    /// A grace period is over; what has happened cannot be undone any more.
     pub(super) fn grace(&mut self) {
+        self.undo.clear();
         self.free.extend(self.withheld.drain(..));
+    }
+
+    /// What has happened stays.
+    pub(super) fn commit(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Nothing has happened since the last commit.
+    pub(super) fn roll_back(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Next => self.next -= 1,
+                Undo::Reused(number) => {
+                    self.free.insert(number);
+                }
+                Undo::Retired => {
+                    self.withheld.pop();
+                }
+            }
+        }
     }
 
     /// How many numbers are given or withheld.
@@ -96,5 +130,20 @@ mod tests {
         let mut numbers = Numbers::with_used(Limited::Rows, 10, &[2, 4].into());
         let next: Vec<_> = (0..3).filter_map(|_| numbers.allocate().ok()).collect();
         assert_eq!(next, [1, 3, 5]);
+    }
+
+    #[test]
+    fn what_is_rolled_back_has_not_happened() {
+        let mut numbers = Numbers::with_used(Limited::Rows, 10, &[1, 3].into());
+        let before = (numbers.used(), numbers.clone().allocate());
+        numbers.allocate().unwrap();
+        numbers.retire(1);
+        numbers.allocate().unwrap();
+        numbers.roll_back();
+        assert!(!numbers.waits());
+        assert_eq!((numbers.used(), numbers.allocate()), before);
+        numbers.commit();
+        numbers.roll_back();
+        assert_eq!(numbers.allocate(), Ok(4));
     }
 }

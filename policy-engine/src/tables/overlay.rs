@@ -1,7 +1,7 @@
 //! One level of the tables: lines and the slots that hold their exceptions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::hash::BuildHasher as _;
 
 use palisade_abi::{Line, PolicyId, RowId, Slot, TableSizes, Write};
 
@@ -9,6 +9,8 @@ use super::error::{Error, Limited};
 use super::image::Image;
 use super::numbers::Numbers;
 use super::slots::Slots;
+use super::state::Marks;
+use crate::compile::{Map, Seed};
 
 /// Which of the two levels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -20,20 +22,36 @@ pub(super) enum Level {
 }
 
 /// What the kernel holds for one line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Entry {
     base: u32,
     pub(super) default: u32,
-    /// Columns that differ, or did when somebody could still ask for them.
-    pub(super) exceptions: BTreeMap<u32, u32>,
+    /// Columns that differ, or did when somebody could still ask for them; ascending.
+    pub(super) exceptions: Vec<(u32, u32)>,
 }
 
 impl Entry {
     pub(super) fn at(&self, column: u32) -> u32 {
-        self.exceptions
-            .get(&column)
-            .copied()
-            .unwrap_or(self.default)
+        let place = self.exceptions.binary_search_by_key(&column, |one| one.0);
+        let exception = place.ok().and_then(|place| self.exceptions.get(place));
+        exception.map_or(self.default, |(_, value)| *value)
+    }
+
+    /// Sets a column; returns what it held if it was an exception.
+    fn put(&mut self, column: u32, value: Option<u32>) -> Option<u32> {
+        let place = self.exceptions.binary_search_by_key(&column, |one| one.0);
+        match (place, value) {
+            (Ok(place), Some(value)) => {
+                let exception = self.exceptions.get_mut(place)?;
+                Some(std::mem::replace(&mut exception.1, value))
+            }
+            (Ok(place), None) => Some(self.exceptions.remove(place).1),
+            (Err(place), Some(value)) => {
+                self.exceptions.insert(place, (column, value));
+                None
+            }
+            (Err(_), None) => None,
+        }
     }
 }
 
@@ -48,9 +66,20 @@ pub(super) enum Moved {
 #[derive(Clone, Debug)]
 pub(super) struct Overlay {
     level: Level,
-    lines: BTreeMap<u32, Arc<Entry>>,
+    lines: Vec<Option<Entry>>,
+    /// The lines by what they say; a key is a sum over the columns.
+    by_content: Map<u64, u32>,
+    seed: Seed,
     numbers: Numbers,
     slots: Slots,
+    /// What has happened since the last commit.
+    undo: Vec<Undo>,
+}
+
+#[derive(Clone, Debug)]
+enum Undo {
+    Column(u32, u32, Option<u32>),
+    Line(u32, Option<Entry>),
 }
 
 impl Overlay {
@@ -62,7 +91,7 @@ impl Overlay {
         for number in numbers.iter().filter(|number| **number != 0) {
             let Line { base, default } = level.read(image, *number);
             by_base.insert(base, *number);
-            let exceptions = BTreeMap::new();
+            let exceptions = Vec::new();
             entries.insert(
                 *number,
                 Entry {
@@ -78,7 +107,7 @@ impl Overlay {
                 .get(&slot.owner)
                 .and_then(|line| entries.get_mut(line));
             if let (Some(entry), Some(column)) = (entry, at.checked_sub(slot.owner)) {
-                entry.exceptions.insert(column, slot.value);
+                entry.exceptions.push((column, slot.value));
             }
         }
         let bases = by_base
@@ -86,27 +115,31 @@ impl Overlay {
             .filter(|base| *base != Line::NO_EXCEPTIONS)
             .collect();
         let slots = Slots::adopt(table, slot_count, contents.into_iter(), &bases);
-        let lines_in_force = entries
-            .into_iter()
-            .map(|(number, entry)| (number, entry.into()));
-        Self {
+        let mut overlay = Self {
             level,
-            lines: lines_in_force.collect(),
+            lines: Vec::new(),
+            by_content: Map::default(),
+            seed: Seed::default(),
             numbers: Numbers::with_used(lines, line_count, numbers),
             slots,
+            undo: Vec::new(),
+        };
+        for (number, entry) in entries {
+            overlay.replace(number, Some(entry));
         }
+        overlay.undo.clear();
+        overlay
     }
 
     /// The lines in force.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        self.lines
-            .iter()
-            .map(|(number, entry)| (*number, entry.as_ref()))
+        let lines = (0..).zip(&self.lines);
+        lines.filter_map(|(number, entry)| Some((number, entry.as_ref()?)))
     }
 
     /// A line in force; `None` for line 0 too.
     pub(super) fn get(&self, number: u32) -> Option<&Entry> {
-        self.lines.get(&number).map(AsRef::as_ref)
+        self.lines.get(number as usize)?.as_ref()
     }
 
     /// What a line holds in a column; line 0 holds 0 everywhere.
@@ -114,16 +147,27 @@ impl Overlay {
         self.get(number).map_or(0, |entry| entry.at(column))
     }
 
-    /// Adds a line: its slots, then the line itself.
+    /// The line that says this, if there is one. Exceptions are ascending and differ from the
+    /// default.
+    pub(super) fn find(&self, default: u32, exceptions: &[(u32, u32)]) -> Option<u32> {
+        if default == 0 && exceptions.is_empty() {
+            return Some(0);
+        }
+        let number = *self.by_content.get(&self.key(default, exceptions))?;
+        let entry = self.get(number)?;
+        (entry.default == default && entry.exceptions == exceptions).then_some(number)
+    }
+
+    /// Adds a line: its slots, then the line itself. Exceptions are ascending.
     pub(super) fn add(
         &mut self,
         default: u32,
-        exceptions: BTreeMap<u32, u32>,
+        exceptions: Vec<(u32, u32)>,
         writes: &mut Vec<Write>,
     ) -> Result<u32, Error> {
         let number = self.numbers.allocate()?;
         let entry = self.write_line(number, default, exceptions, writes)?;
-        self.lines.insert(number, entry.into());
+        self.replace(number, Some(entry));
         Ok(number)
     }
 
@@ -137,9 +181,10 @@ impl Overlay {
         is_dead: impl Fn(u32) -> bool,
         writes: &mut Vec<Write>,
     ) -> Result<Moved, Error> {
-        let Some(entry) = self.lines.get(&number).cloned() else {
+        let Some(entry) = self.get(number) else {
             return Ok(Moved::No);
         };
+        let (base, default) = (entry.base, entry.default);
         let differing: Vec<(u32, u32)> = columns
             .iter()
             .copied()
@@ -148,76 +193,99 @@ impl Overlay {
         if differing.is_empty() {
             return Ok(Moved::No);
         }
+        let is_exception = |column: u32| {
+            let exceptions = &entry.exceptions;
+            exceptions
+                .binary_search_by_key(&column, |one| one.0)
+                .is_ok()
+        };
         let added: Vec<u32> = differing
             .iter()
-            .filter(|(_, value)| *value != entry.default)
+            .filter(|(column, value)| *value != default && !is_exception(*column))
             .map(|(column, _)| *column)
-            .filter(|column| !entry.exceptions.contains_key(column))
             .collect();
-        let fits = self.slots.extend(entry.base, &added);
-        let mut changed = entry.as_ref().clone();
-        for (column, value) in &differing {
-            if *value == entry.default {
-                changed.exceptions.remove(column);
-            } else {
-                changed.exceptions.insert(*column, *value);
-            }
-        }
-        if fits {
-            self.write_columns(&changed, &differing, writes);
-            self.lines.insert(number, changed.into());
+        if self.slots.extend(base, &added) {
+            self.write_columns(number, base, default, &differing, writes);
             return Ok(Moved::No);
         }
-        self.slots
-            .retire(entry.base, entry.exceptions.keys().copied());
+        let Some(mut changed) = self.get(number).cloned() else {
+            return Ok(Moved::No);
+        };
+        let columns_before = changed.exceptions.iter().map(|(column, _)| *column);
+        self.slots.retire(base, columns_before);
+        for (column, value) in &differing {
+            changed.put(*column, (*value != default).then_some(*value));
+        }
         let wanted: BTreeSet<u32> = columns.iter().map(|(column, _)| *column).collect();
         changed
             .exceptions
-            .retain(|column, _| wanted.contains(column) || !is_dead(*column));
-        let moved = self.write_line(number, entry.default, changed.exceptions, writes)?;
-        self.lines.insert(number, moved.into());
+            .retain(|(column, _)| wanted.contains(column) || !is_dead(*column));
+        let moved = self.write_line(number, default, changed.exceptions, writes)?;
+        self.replace(number, Some(moved));
         Ok(Moved::Yes)
     }
 
-    /// What the lines hold, in columns that somebody can ask for: (line, column).
-    pub(super) fn values_in_use(&self, is_live: impl Fn(u32, u32) -> bool) -> BTreeSet<u32> {
-        let values = self.iter().flat_map(|(number, entry)| {
-            let exceptions = entry.exceptions.iter();
-            exceptions
-                .filter(|(column, _)| is_live(number, **column))
-                .map(|(_, value)| *value)
-                .chain([entry.default])
-                .collect::<Vec<_>>()
-        });
-        values.filter(|value| *value != 0).collect()
-    }
-
-    /// Gives up the lines that are not in force any more.
-    pub(super) fn retain(&mut self, is_in_force: impl Fn(u32) -> bool) {
-        let gone: Vec<u32> = self
-            .lines
-            .keys()
-            .copied()
-            .filter(|line| !is_in_force(*line))
-            .collect();
-        for number in gone {
-            if let Some(entry) = self.lines.remove(&number) {
-                self.slots
-                    .retire(entry.base, entry.exceptions.keys().copied());
-                self.numbers.retire(number);
-            }
+    /// Gives a line up.
+    pub(super) fn retire(&mut self, number: u32) {
+        if let Some(entry) = self.replace(number, None) {
+            let columns = entry.exceptions.iter().map(|(column, _)| *column);
+            self.slots.retire(entry.base, columns);
+            self.numbers.retire(number);
+            self.undo.push(Undo::Line(number, Some(entry)));
         }
     }
 
+    /// Gives up the lines that are not in force any more; whether there were any.
+    pub(super) fn retain(&mut self, in_force: &Marks) -> bool {
+        let lines = (0..).zip(&self.lines);
+        let gone: Vec<u32> = lines
+            .filter(|(number, entry)| entry.is_some() && !in_force.has(*number))
+            .map(|(number, _)| number)
+            .collect();
+        for number in &gone {
+            self.retire(*number);
+        }
+        !gone.is_empty()
+    }
+
     /// Whether something waits for a grace period.
-    pub(super) fn waits(&self) -> bool {
+    pub(super) const fn waits(&self) -> bool {
         self.numbers.waits() || self.slots.waits()
     }
 
-    /// A grace period is over.
+    /// A grace period is over; what has happened cannot be undone any more.
     pub(super) fn grace(&mut self) {
+        self.undo.clear();
         self.numbers.grace();
         self.slots.grace();
+    }
+
+    /// What has happened stays.
+    pub(super) fn commit(&mut self) {
+        self.undo.clear();
+        self.numbers.commit();
+        self.slots.commit();
+    }
+
+    /// Nothing has happened since the last commit.
+    pub(super) fn roll_back(&mut self) {
+        let undo = std::mem::take(&mut self.undo);
+        for one in undo.into_iter().rev() {
+            match one {
+                Undo::Column(number, column, before) => {
+                    self.forget_content(number);
+                    let line = self.lines.get_mut(number as usize).and_then(Option::as_mut);
+                    let _now = line.and_then(|line| line.put(column, before));
+                    self.learn_content(number);
+                }
+                Undo::Line(number, before) => {
+                    let _now = self.replace(number, before);
+                }
+            }
+        }
+        self.undo.clear();
+        self.numbers.roll_back();
+        self.slots.roll_back();
     }
 
     /// Lines and slots in use.
@@ -229,11 +297,11 @@ impl Overlay {
         &mut self,
         number: u32,
         default: u32,
-        mut exceptions: BTreeMap<u32, u32>,
+        mut exceptions: Vec<(u32, u32)>,
         writes: &mut Vec<Write>,
     ) -> Result<Entry, Error> {
-        exceptions.retain(|_, value| *value != default);
-        let columns: Vec<u32> = exceptions.keys().copied().collect();
+        exceptions.retain(|(_, value)| *value != default);
+        let columns: Vec<u32> = exceptions.iter().map(|(column, _)| *column).collect();
         let base = self.slots.place(&columns)?;
         for (column, value) in &exceptions {
             let slot = Slot {
@@ -250,20 +318,82 @@ impl Overlay {
         })
     }
 
-    fn write_columns(&mut self, entry: &Entry, columns: &[(u32, u32)], writes: &mut Vec<Write>) {
-        let base = entry.base;
+    fn write_columns(
+        &mut self,
+        number: u32,
+        base: u32,
+        default: u32,
+        columns: &[(u32, u32)],
+        writes: &mut Vec<Write>,
+    ) {
+        self.forget_content(number);
         for (column, value) in columns {
-            let slot = if *value == entry.default {
-                self.slots.clear(base, *column);
-                Slot::default()
-            } else {
+            let is_exception = *value != default;
+            let line = self.lines.get_mut(number as usize).and_then(Option::as_mut);
+            let before = line.and_then(|line| line.put(*column, is_exception.then_some(*value)));
+            self.undo.push(Undo::Column(number, *column, before));
+            let slot = if is_exception {
                 Slot {
                     owner: base,
                     value: *value,
                 }
+            } else {
+                self.slots.clear(base, *column);
+                Slot::default()
             };
             writes.push(self.level.write_slot(base + column, slot));
         }
+        self.learn_content(number);
+    }
+
+    /// Replaces a line in memory; returns what was there, and remembers it for undoing unless it
+    /// is handed out.
+    fn replace(&mut self, number: u32, entry: Option<Entry>) -> Option<Entry> {
+        let place = number as usize;
+        if self.lines.len() <= place {
+            self.lines.resize(place + 1, None);
+        }
+        self.forget_content(number);
+        let is_removal = entry.is_none();
+        let before = self
+            .lines
+            .get_mut(place)
+            .and_then(|line| std::mem::replace(line, entry));
+        self.learn_content(number);
+        if is_removal {
+            return before;
+        }
+        self.undo.push(Undo::Line(number, before));
+        None
+    }
+
+    fn forget_content(&mut self, number: u32) {
+        let Some(key) = self.content_key(number) else {
+            return;
+        };
+        if self.by_content.get(&key) == Some(&number) {
+            self.by_content.remove(&key);
+        }
+    }
+
+    fn learn_content(&mut self, number: u32) {
+        if let Some(key) = self.content_key(number) {
+            self.by_content.entry(key).or_insert(number);
+        }
+    }
+
+    /// Only rows are found by what they say; the lines of policies may be long.
+    fn content_key(&self, number: u32) -> Option<u64> {
+        if self.level == Level::Policies {
+            return None;
+        }
+        let entry = self.get(number)?;
+        Some(self.key(entry.default, &entry.exceptions))
+    }
+
+    fn key(&self, default: u32, exceptions: &[(u32, u32)]) -> u64 {
+        let columns = exceptions.iter().map(|one| self.seed.hash_one(one));
+        columns.fold(self.seed.hash_one(default), u64::wrapping_add)
     }
 }
 

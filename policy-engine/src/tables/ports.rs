@@ -9,7 +9,7 @@ use super::error::{Error, Limited};
 use super::image::Image;
 use super::numbers::Numbers;
 use super::overlay::{Moved, Overlay};
-use crate::compile::PortGroup;
+use crate::compile::{Map, PortGroup};
 
 /// Port classes are 16 bits wide.
 const CLASSES: u32 = 1 << 16;
@@ -20,15 +20,14 @@ pub(super) struct Ports {
     numbers: Numbers,
     /// First port and class of each run, ascending from port 0.
     runs: Vec<(u32, u32)>,
+    /// The classes that each group is spread over.
+    pub(super) of_group: OfGroup,
+    /// What they were at the last commit.
+    undo: Option<(Vec<(u32, u32)>, OfGroup)>,
 }
 
-/// What a refinement came to.
-pub(super) struct Refined {
-    /// The classes that each group of the new tables is spread over.
-    pub(super) classes: BTreeMap<PortGroup, Vec<u32>>,
-    /// Whether any port changed its class.
-    pub(super) moved: Moved,
-}
+/// The classes of each group.
+type OfGroup = Map<PortGroup, Vec<u32>>;
 
 /// A run of ports of one class and one group: first port, end.
 type Run = (u32, u32);
@@ -38,6 +37,8 @@ impl Ports {
         Self {
             numbers: Numbers::new(Limited::PortClasses, CLASSES),
             runs: vec![(0, 0)],
+            of_group: Map::default(),
+            undo: None,
         }
     }
 
@@ -76,17 +77,17 @@ impl Ports {
         rows: &mut Overlay,
         order: LoadOrder,
         writes: &mut Vec<Write>,
-    ) -> Result<Refined, Error> {
+    ) -> Result<Moved, Error> {
         let before = self.live();
+        if self.undo.is_none() {
+            self.undo = Some((self.runs.clone(), self.of_group.clone()));
+        }
         let mut pieces: BTreeMap<u32, BTreeMap<PortGroup, Vec<Run>>> = BTreeMap::new();
         for (start, end, class, group) in overlaid(&self.runs, target) {
             let groups = pieces.entry(class).or_default();
             groups.entry(group).or_default().push((start, end));
         }
-        let mut refined = Refined {
-            classes: BTreeMap::new(),
-            moved: Moved::No,
-        };
+        self.of_group.clear();
         let mut runs = Vec::new();
         let mut fresh = Vec::new();
         for (class, groups) in pieces {
@@ -101,14 +102,13 @@ impl Ports {
                     fresh.push((number, class, pieces.clone()));
                     number
                 };
-                refined.classes.entry(group).or_default().push(number);
+                self.of_group.entry(group).or_default().push(number);
                 runs.extend(pieces.into_iter().map(|(start, _)| (start, number)));
             }
         }
         if fresh.is_empty() {
-            return Ok(refined);
+            return Ok(Moved::No);
         }
-        refined.moved = Moved::Yes;
         runs.sort_unstable();
         self.runs = joined(runs);
         let relocated = copy_columns(rows, &fresh, &before, writes)?;
@@ -121,7 +121,7 @@ impl Ports {
             let ports = ports.filter_map(PortIndex::from_index);
             writes.extend(ports.map(|port| Write::PortClass(port, class)));
         }
-        Ok(refined)
+        Ok(Moved::Yes)
     }
 
     /// Moves ports from classes to equal ones: (from, to).
@@ -142,12 +142,39 @@ impl Ports {
         }
     }
 
-    pub(super) fn waits(&self) -> bool {
+    /// Finds the classes of groups that the partition in force tells apart at least.
+    pub(super) fn attach(&mut self, target: &[(u32, PortGroup)]) {
+        self.of_group.clear();
+        for (_, _, class, group) in overlaid(&self.runs, target) {
+            let classes = self.of_group.entry(group).or_default();
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+    }
+
+    pub(super) const fn waits(&self) -> bool {
         self.numbers.waits()
     }
 
     pub(super) fn grace(&mut self) {
+        self.undo = None;
         self.numbers.grace();
+    }
+
+    /// What has happened stays.
+    pub(super) fn commit(&mut self) {
+        self.undo = None;
+        self.numbers.commit();
+    }
+
+    /// Nothing has happened since the last commit.
+    pub(super) fn roll_back(&mut self) {
+        if let Some((runs, of_group)) = self.undo.take() {
+            self.runs = runs;
+            self.of_group = of_group;
+        }
+        self.numbers.roll_back();
     }
 
     fn ends(&self) -> impl Iterator<Item = u32> {

@@ -1,10 +1,12 @@
 //! Where the lines of one level lie in their shared array of slots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 
 use palisade_abi::{Line, Slot};
 
 use super::error::{Error, Limited};
+use crate::compile::{Map, Seed};
 
 /// Bases tried before a line goes behind everything else: keeps placing linear in the lines.
 const TRIES: u32 = 4_096;
@@ -19,27 +21,41 @@ pub(super) struct Slots {
     size: u32,
     /// The owner that each slot names, in use or not.
     owners: Vec<u32>,
-    held: Vec<bool>,
+    /// One bit for each slot that is held.
+    held: Vec<u64>,
+    used: u32,
     /// Bases of lines that are in force or withheld.
-    bases: BTreeSet<u32>,
+    bases: HashSet<u32, Seed>,
     /// How many slots still name a base that no line has.
-    stale: BTreeMap<u32, u32>,
+    stale: Map<u32, u32>,
     withheld: Vec<(u32, Vec<u32>)>,
     /// Every slot below is held.
     floor: u32,
+    /// What has happened since the last commit.
+    undo: Vec<Undo>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Undo {
+    Base(u32),
+    Retired,
+    Stale { base: u32, count: u32 },
+    Word { at: u32, owner: u32, held: bool },
 }
 
 impl Slots {
-    pub(super) const fn new(table: Limited, size: u32) -> Self {
+    pub(super) fn new(table: Limited, size: u32) -> Self {
         Self {
             table,
             size,
             owners: Vec::new(),
             held: Vec::new(),
-            bases: BTreeSet::new(),
-            stale: BTreeMap::new(),
+            used: 0,
+            bases: HashSet::default(),
+            stale: Map::default(),
             withheld: Vec::new(),
             floor: 0,
+            undo: Vec::new(),
         }
     }
 
@@ -60,7 +76,8 @@ impl Slots {
                 *slots.stale.entry(slot.owner).or_default() += 1;
             }
         }
-        slots.bases.clone_from(bases);
+        slots.bases = bases.iter().copied().collect();
+        slots.undo.clear();
         slots
     }
 
@@ -75,17 +92,17 @@ impl Slots {
             .saturating_add(1);
         let limit = self.size.saturating_sub(*last);
         let near = lowest..limit.min(lowest.saturating_add(TRIES));
-        let base = near
-            .clone()
-            .find(|base| self.fits(*base, columns))
+        let base = self
+            .first_fit(near.clone(), columns)
             .or_else(|| (behind < limit).then_some(behind))
-            .or_else(|| (near.end..limit).find(|base| self.fits(*base, columns)))
+            .or_else(|| self.first_fit(near.end..limit, columns))
             .ok_or(Error::Full {
                 table: self.table,
                 needed: behind.saturating_add(*last).saturating_add(1),
                 size: self.size,
             })?;
         self.bases.insert(base);
+        self.undo.push(Undo::Base(base));
         for column in columns {
             self.take(base, base + column);
         }
@@ -109,6 +126,7 @@ impl Slots {
 
     /// Gives one place of a line back at once; only for columns that no reader can ask for.
     pub(super) fn clear(&mut self, base: u32, column: u32) {
+        self.remember(base + column);
         self.write(base + column, 0);
         self.hold(base + column, false);
     }
@@ -118,16 +136,44 @@ impl Slots {
         if base != Line::NO_EXCEPTIONS {
             let places = columns.map(|column| base + column).collect();
             self.withheld.push((base, places));
+            self.undo.push(Undo::Retired);
         }
     }
 
     /// Whether places wait for a grace period.
-    pub(super) fn waits(&self) -> bool {
+    pub(super) const fn waits(&self) -> bool {
         !self.withheld.is_empty()
     }
 
-    /// A grace period is over.
+    /// What has happened stays.
+    pub(super) fn commit(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Nothing has happened since the last commit.
+    pub(super) fn roll_back(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Base(base) => {
+                    self.bases.remove(&base);
+                }
+                Undo::Retired => {
+                    self.withheld.pop();
+                }
+                Undo::Stale { base, count } => {
+                    self.stale.insert(base, count);
+                }
+                Undo::Word { at, owner, held } => {
+                    self.write(at, owner);
+                    self.hold(at, held);
+                }
+            }
+        }
+    }
+
+    /// A grace period is over; what has happened cannot be undone any more.
     pub(super) fn grace(&mut self) {
+        self.undo.clear();
         for (base, places) in std::mem::take(&mut self.withheld) {
             self.bases.remove(&base);
             let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
@@ -141,21 +187,56 @@ impl Slots {
     }
 
     /// How many places are held.
-    pub(super) fn used(&self) -> u32 {
-        let used = self.held.iter().filter(|held| **held).count();
-        u32::try_from(used).unwrap_or(u32::MAX)
+    pub(super) const fn used(&self) -> u32 {
+        self.used
     }
 
-    fn fits(&self, base: u32, columns: &[u32]) -> bool {
-        columns.iter().all(|column| !self.is_held(base + column))
-            && !self.bases.contains(&base)
-            && !self.stale.contains_key(&base)
+    /// The first base at which all columns are free, 64 bases at a time.
+    fn first_fit(&self, bases: Range<u32>, columns: &[u32]) -> Option<u32> {
+        let mut first = bases.start;
+        while first < bases.end {
+            let mut taken = 0;
+            for column in columns {
+                taken |= self.word_at(first + column);
+                if taken == u64::MAX {
+                    break;
+                }
+            }
+            while taken != u64::MAX {
+                let base = first + taken.trailing_ones();
+                if base >= bases.end {
+                    return None;
+                }
+                if !self.bases.contains(&base) && !self.stale.contains_key(&base) {
+                    return Some(base);
+                }
+                taken |= 1 << (base - first);
+            }
+            first = first.saturating_add(64);
+        }
+        None
+    }
+
+    /// Which of the 64 slots from here on are held, the first in the lowest bit.
+    fn word_at(&self, at: u32) -> u64 {
+        let (place, shift) = ((at / 64) as usize, at % 64);
+        let word = |place: usize| self.held.get(place).copied().unwrap_or_default();
+        if shift == 0 {
+            word(place)
+        } else {
+            word(place) >> shift | word(place + 1) << (64 - shift)
+        }
     }
 
     fn take(&mut self, base: u32, at: u32) {
         self.grow(at);
+        self.remember(at);
         let before = self.owners.get(at as usize).copied().unwrap_or_default();
         if let Some(count) = self.stale.get_mut(&before) {
+            self.undo.push(Undo::Stale {
+                base: before,
+                count: *count,
+            });
             *count -= 1;
             if *count == 0 {
                 self.stale.remove(&before);
@@ -165,22 +246,31 @@ impl Slots {
         self.hold(at, true);
     }
 
+    fn remember(&mut self, at: u32) {
+        let owner = self.owners.get(at as usize).copied().unwrap_or_default();
+        let held = self.is_held(at);
+        self.undo.push(Undo::Word { at, owner, held });
+    }
+
     fn lowest_free(&mut self) -> u32 {
-        while self.is_held(self.floor) {
-            self.floor += 1;
+        loop {
+            let held = self.word_at(self.floor).trailing_ones();
+            self.floor += held;
+            if held < 64 {
+                return self.floor;
+            }
         }
-        self.floor
     }
 
     fn is_held(&self, at: u32) -> bool {
-        self.held.get(at as usize).copied().unwrap_or_default()
+        self.word_at(at) & 1 == 1
     }
 
     fn grow(&mut self, at: u32) {
         let length = at as usize + 1;
-        if self.held.len() < length {
-            self.held.resize(length, false);
+        if self.owners.len() < length {
             self.owners.resize(length, 0);
+            self.held.resize(length.div_ceil(64), 0);
         }
     }
 
@@ -191,8 +281,16 @@ impl Slots {
     }
 
     fn hold(&mut self, at: u32, held: bool) {
-        if let Some(place) = self.held.get_mut(at as usize) {
-            *place = held;
+        let was_held = self.is_held(at);
+        if let Some(word) = self.held.get_mut((at / 64) as usize)
+            && was_held != held
+        {
+            *word ^= 1 << (at % 64);
+            if held {
+                self.used += 1;
+            } else {
+                self.used -= 1;
+            }
         }
         if !held {
             self.floor = self.floor.min(at);
@@ -250,5 +348,27 @@ mod tests {
             slots.place(&[0, 2]),
             Err(Error::Full { size: 4, .. })
         ));
+    }
+
+    #[test]
+    fn what_is_rolled_back_has_not_happened() {
+        let mut slots = slots(100);
+        let first = slots.place(&[0, 5]).unwrap();
+        let gone = slots.place(&[0, 7]).unwrap();
+        slots.retire(gone, [0, 7].into_iter());
+        slots.grace();
+        let before = slots.clone();
+        slots.place(&[0, 7]).unwrap();
+        assert!(slots.extend(first, &[1, 20]));
+        slots.clear(first, 5);
+        slots.retire(first, [0].into_iter());
+        slots.roll_back();
+        let length = before.owners.len();
+        assert_eq!(slots.owners[..length], before.owners);
+        let held = |slots: &Slots| (0..100).map(|at| slots.is_held(at)).collect::<Vec<_>>();
+        assert_eq!(held(&slots), held(&before));
+        assert_eq!(slots.stale, before.stale);
+        assert_eq!(slots.bases, before.bases);
+        assert_eq!((slots.used(), slots.waits()), (before.used(), false));
     }
 }

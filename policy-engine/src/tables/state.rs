@@ -1,8 +1,8 @@
 //! What is in force, as user space remembers it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use palisade_abi::{Direction, EndpointId, IDENTITY_PAGE_LEN, IDENTITY_PAGES, PolicyPair};
+use palisade_abi::{Cookie, Direction, IDENTITY_PAGE_LEN, IDENTITY_PAGES, PolicyPair};
 
 use super::error::Limited;
 use super::image::{Image, class};
@@ -10,139 +10,154 @@ use super::numbers::Numbers;
 use super::overlay::{Level, Overlay};
 use super::ports::Ports;
 use super::records::Records;
-use crate::compile::{Both, PortGroup, Signature};
+use crate::compile::Both;
 
-/// Everything in force but the words of ports and identities, which the image holds.
+/// Everything in force but the words of ports, identities and endpoints, which the image holds.
+///
+/// Changes are made in place and are either committed or rolled back.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) policies: Overlay,
     pub(super) rows: Overlay,
     pub(super) records: Records,
     pub(super) ports: Ports,
-    pub(super) peers: Both<Peers>,
-    pub(super) endpoints: BTreeMap<EndpointId, PolicyPair>,
-    /// The classes of each group of the last compile.
-    pub(super) port_groups: BTreeMap<PortGroup, Vec<u32>>,
+    /// The classes of identities that are given.
+    pub(super) classes: Both<Numbers>,
 }
 
-/// The classes of identities of one direction.
-#[derive(Clone, Debug)]
-pub(super) struct Peers {
-    pub(super) numbers: Numbers,
-    /// The classes that are given.
-    pub(super) live: BTreeSet<u32>,
-    /// The classes of each signature of the last compile.
-    pub(super) of: BTreeMap<Signature, Vec<u32>>,
+/// Numbers that are marked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks(Vec<bool>);
+
+impl Marks {
+    pub(super) fn has(&self, number: u32) -> bool {
+        self.0.get(number as usize) == Some(&true)
+    }
+
+    pub(super) fn mark(&mut self, number: u32) {
+        let place = number as usize;
+        if self.0.len() <= place {
+            self.0.resize(place + 1, false);
+        }
+        if let Some(mark) = self.0.get_mut(place) {
+            *mark = true;
+        }
+    }
 }
 
 impl State {
     /// What an image found in the kernel has in force.
     pub(super) fn adopt(image: &Image) -> Self {
-        let endpoints: BTreeMap<EndpointId, PolicyPair> = image.enforced().collect();
         let ports = Ports::adopt(image);
-        let peers = Both::new(|direction| Peers::adopt(image, direction));
-        let policies = Overlay::adopt(Level::Policies, image, &in_use(&endpoints));
-        let live = |policy: u32, column: u32| {
-            let used = |direction| {
-                endpoints
-                    .values()
-                    .any(|pair| policy_of(*pair, direction) == policy)
-                    && peers.get(direction).live.contains(&column)
+        let live = Both::new(|direction| found_classes(image, direction));
+        let pairs: BTreeSet<(u32, u32)> = image
+            .enforced()
+            .map(|(_, pair)| (pair.ingress, pair.egress))
+            .collect();
+        let ingress: BTreeSet<u32> = pairs.iter().map(|pair| pair.0).collect();
+        let egress: BTreeSet<u32> = pairs.iter().map(|pair| pair.1).collect();
+        let in_use: BTreeSet<u32> = ingress.union(&egress).copied().collect();
+        let in_use = in_use.into_iter().filter(|policy| *policy != 0).collect();
+        let policies = Overlay::adopt(Level::Policies, image, &in_use);
+        let mut row_numbers = BTreeSet::new();
+        for (policy, entry) in policies.iter() {
+            let is_live = |column: &u32| {
+                ingress.contains(&policy) && live.ingress.contains(column)
+                    || egress.contains(&policy) && live.egress.contains(column)
             };
-            used(Direction::Ingress) || used(Direction::Egress)
-        };
-        let row_numbers = policies.values_in_use(live);
+            let exceptions = entry.exceptions.iter();
+            let rows = exceptions.filter(|(column, _)| is_live(column));
+            row_numbers.extend(rows.map(|(_, row)| *row).chain([entry.default]));
+        }
+        row_numbers.remove(&0);
         let rows = Overlay::adopt(Level::Rows, image, &row_numbers);
         let port_classes = ports.live();
-        let verdicts = rows.values_in_use(|_, column| port_classes.contains(&column));
+        let mut verdicts = BTreeSet::new();
+        for (_, entry) in rows.iter() {
+            let exceptions = entry.exceptions.iter();
+            let cells = exceptions.filter(|(column, _)| port_classes.contains(column));
+            verdicts.extend(cells.map(|(_, cell)| *cell).chain([entry.default]));
+        }
+        verdicts.remove(&0);
+        let classes = Both::new(|direction| {
+            Numbers::with_used(Limited::PeerClasses, CLASSES, live.get(direction))
+        });
         Self {
             policies,
             rows,
             records: Records::adopt(image, &verdicts),
             ports,
-            peers,
-            endpoints,
-            port_groups: BTreeMap::new(),
+            classes,
         }
     }
 
-    /// The endpoints of each policy of one direction.
-    pub(super) fn users(&self, direction: Direction) -> BTreeMap<u32, BTreeSet<EndpointId>> {
-        let mut users: BTreeMap<u32, BTreeSet<EndpointId>> = BTreeMap::new();
-        for (endpoint, pair) in &self.endpoints {
-            let policy = policy_of(*pair, direction);
-            if policy != 0 {
-                users.entry(policy).or_default().insert(*endpoint);
+    /// Gives up the rows and verdicts that nothing leads to any more; returns the cookies that no
+    /// verdict names now. `live_rows` are the rows that policies in force lead to.
+    pub(super) fn sweep(&mut self, live_rows: &Marks) -> Vec<Cookie> {
+        if !self.rows.retain(live_rows) {
+            return Vec::new();
+        }
+        let mut classes = Marks::default();
+        for class in self.ports.live() {
+            classes.mark(class);
+        }
+        let mut verdicts = Marks::default();
+        for (_, entry) in self.rows.iter() {
+            verdicts.mark(entry.default);
+            let exceptions = entry.exceptions.iter();
+            for (_, cell) in exceptions.filter(|(class, _)| classes.has(*class)) {
+                verdicts.mark(*cell);
             }
         }
-        users
-    }
-
-    /// Gives up whatever no endpoint leads to any more.
-    pub(super) fn sweep(&mut self) {
-        let policies = in_use(&self.endpoints);
-        self.policies.retain(|policy| policies.contains(&policy));
-        let directions = Both::new(|direction| {
-            let users = self.users(direction);
-            users.into_keys().collect::<BTreeSet<u32>>()
-        });
-        let rows = self.policies.values_in_use(|policy, column| {
-            Direction::BOTH.into_iter().any(|direction| {
-                directions.get(direction).contains(&policy)
-                    && self.peers.get(direction).live.contains(&column)
-            })
-        });
-        self.rows.retain(|row| rows.contains(&row));
-        let classes = self.ports.live();
-        let verdicts = self
-            .rows
-            .values_in_use(|_, column| classes.contains(&column));
-        self.records.retain(&verdicts);
+        self.records.retain(&verdicts)
     }
 
     /// Whether something waits for a grace period.
-    pub(super) fn waits(&self) -> bool {
+    pub(super) const fn waits(&self) -> bool {
         self.policies.waits()
             || self.rows.waits()
             || self.records.waits()
             || self.ports.waits()
-            || self.peers.ingress.numbers.waits()
-            || self.peers.egress.numbers.waits()
+            || self.classes.ingress.waits()
+            || self.classes.egress.waits()
     }
 
-    /// A grace period is over.
+    /// A grace period is over; what has happened cannot be undone any more.
     pub(super) fn grace(&mut self) {
         self.policies.grace();
         self.rows.grace();
         self.records.grace();
         self.ports.grace();
-        self.peers.ingress.numbers.grace();
-        self.peers.egress.numbers.grace();
+        self.classes.ingress.grace();
+        self.classes.egress.grace();
+    }
+
+    /// What has happened stays.
+    pub(super) fn commit(&mut self) {
+        self.policies.commit();
+        self.rows.commit();
+        self.records.commit();
+        self.ports.commit();
+        self.classes.ingress.commit();
+        self.classes.egress.commit();
+    }
+
+    /// Nothing has happened since the last commit.
+    pub(super) fn roll_back(&mut self) {
+        self.policies.roll_back();
+        self.rows.roll_back();
+        self.records.roll_back();
+        self.ports.roll_back();
+        self.classes.ingress.roll_back();
+        self.classes.egress.roll_back();
     }
 }
 
-impl Peers {
-    fn adopt(image: &Image, direction: Direction) -> Self {
-        let live: BTreeSet<u32> = image
-            .classified()
-            .map(|(_, classes)| class(classes, direction))
-            .chain([0])
-            .collect();
-        Self {
-            numbers: Numbers::with_used(Limited::PeerClasses, CLASSES, &live),
-            live,
-            of: BTreeMap::new(),
-        }
-    }
-
-    /// Replaces the live classes; the numbers of those that are gone come back after a grace
-    /// period.
-    pub(super) fn replace_live(&mut self, live: BTreeSet<u32>) {
-        for gone in self.live.difference(&live) {
-            self.numbers.retire(*gone);
-        }
-        self.live = live;
-    }
+/// The classes that identities have in an image, and 0.
+pub(super) fn found_classes(image: &Image, direction: Direction) -> BTreeSet<u32> {
+    let classified = image.classified();
+    let classes = classified.map(|(_, classes)| class(classes, direction));
+    classes.chain([0]).collect()
 }
 
 /// There cannot be more classes than identities, and no column past the slots is ever written.
@@ -154,12 +169,4 @@ pub(super) const fn policy_of(pair: PolicyPair, direction: Direction) -> u32 {
         Direction::Ingress => pair.ingress,
         Direction::Egress => pair.egress,
     }
-}
-
-fn in_use(endpoints: &BTreeMap<EndpointId, PolicyPair>) -> BTreeSet<u32> {
-    endpoints
-        .values()
-        .flat_map(|pair| [pair.ingress, pair.egress])
-        .filter(|policy| *policy != 0)
-        .collect()
 }

@@ -68,13 +68,14 @@ impl Decider<'_> {
                 let redirect = item.and_then(|item| item.redirect.as_deref());
                 let candidate = candidate(Rank::of(rule, redirect), piece.part);
                 for group in of.groups.of_span(piece.span) {
-                    self.consider(*group, candidate);
+                    self.consider(group, candidate);
                 }
             }
         }
-        let mut specific = Vec::with_capacity(self.touched.len());
-        for group in self.touched.drain(..) {
+        let mut specific = Vec::with_capacity(self.all.touched.len());
+        for group in self.all.touched.drain(..) {
             let best = self
+                .all
                 .scratch
                 .get_mut(group.0 as usize)
                 .and_then(Option::take);
@@ -85,9 +86,9 @@ impl Decider<'_> {
     }
 
     fn consider(&mut self, group: PortGroup, candidate: Candidate) {
-        if let Some(best) = self.scratch.get_mut(group.0 as usize) {
+        if let Some(best) = self.all.scratch.get_mut(group.0 as usize) {
             if best.is_none() {
-                self.touched.push(group);
+                self.all.touched.push(group);
             }
             *best = (*best).max(Some(candidate));
         }

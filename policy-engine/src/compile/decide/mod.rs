@@ -10,8 +10,6 @@ mod exact;
 mod forms;
 mod level;
 
-use std::collections::HashMap;
-
 use palisade_abi::{Cookie, ProxyPort, Verdict};
 
 pub(crate) use self::forms::Forms;
@@ -22,6 +20,7 @@ use self::exact::Hit;
 use self::level::{Level, Rank};
 use super::cookies::{Cookies, Given, Part};
 use super::groups::Groups;
+use super::hash::Map;
 use super::logical::{PortGroup, Row};
 use super::subjects::{Otherwise, Side};
 use crate::proxy_ports::{Proxy, ProxyPorts};
@@ -118,49 +117,51 @@ pub(crate) struct Sources<'a> {
     pub(crate) forms: &'a Forms,
     pub(crate) cookies: &'a Cookies,
     pub(crate) proxies: &'a ProxyPorts,
-    /// The tier in which the node itself is let in.
-    pub(crate) tier: Tier,
 }
 
-/// Makes rows, each once.
-pub(crate) struct Decider<'a> {
-    of: Sources<'a>,
+/// The rows and verdicts that one change asks for, each once.
+#[derive(Debug)]
+pub(crate) struct Decisions {
     pub(crate) given: Given,
     pub(crate) verdicts: Vec<Verdict>,
-    verdict_ids: HashMap<(u32, u16, u8, u8), u32>,
-    decisions: HashMap<Decision, u32>,
+    verdict_ids: Map<(u32, u16, u8, u8), u32>,
     pub(crate) rows: Vec<Row>,
-    row_ids: HashMap<Row, u32>,
-    known: HashMap<(Context, Who, Vec<Matched>), u32>,
+    row_ids: Map<Row, u32>,
     /// The best so far for each group, and the groups that have one.
     scratch: Vec<Option<Candidate>>,
     touched: Vec<PortGroup>,
 }
 
-impl<'a> Decider<'a> {
-    pub(crate) fn new(of: Sources<'a>) -> Self {
+impl Decisions {
+    /// None so far.
+    pub(crate) fn new(cookies: &Cookies, groups: &Groups) -> Self {
         Self {
-            of,
-            given: Given::new(of.cookies),
+            given: Given::new(cookies),
             verdicts: Vec::new(),
-            verdict_ids: HashMap::new(),
-            decisions: HashMap::new(),
+            verdict_ids: Map::default(),
             rows: Vec::new(),
-            row_ids: HashMap::new(),
-            known: HashMap::new(),
-            scratch: vec![None; of.groups.count() as usize],
+            row_ids: Map::default(),
+            scratch: vec![None; groups.count() as usize],
             touched: Vec::new(),
         }
     }
+}
 
-    /// What the rows of a side have in common.
-    pub(crate) fn context(&self, side: &Side) -> Context {
-        let (form, exact) = self.of.forms.form(side, self.of.rules);
-        Context {
-            otherwise: side.otherwise,
-            localhost: self.of.levels.localhost(side, self.of.tier),
-            form,
-            exact,
+/// Makes the rows of one side, each once.
+pub(crate) struct Decider<'a> {
+    of: Sources<'a>,
+    all: &'a mut Decisions,
+    decisions: Map<Decision, u32>,
+    known: Map<(Context, Who, Vec<Matched>), u32>,
+}
+
+impl<'a> Decider<'a> {
+    pub(crate) fn new(of: Sources<'a>, all: &'a mut Decisions) -> Self {
+        Self {
+            of,
+            all,
+            decisions: Map::default(),
+            known: Map::default(),
         }
     }
 
@@ -257,7 +258,7 @@ impl<'a> Decider<'a> {
                     for piece in self.of.forms.pieces(context.form, *place) {
                         let one = hit(items.get(piece.part as usize), piece.part, piece.length);
                         for group in self.of.groups.of_span(piece.span) {
-                            hits.specific.entry(*group).or_default().push(one);
+                            hits.specific.entry(group).or_default().push(one);
                         }
                     }
                 }
@@ -282,12 +283,12 @@ impl<'a> Decider<'a> {
             default,
             exceptions,
         };
-        let next = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        if let Some(id) = self.row_ids.get(&row) {
+        let next = u32::try_from(self.all.rows.len()).unwrap_or(u32::MAX);
+        if let Some(id) = self.all.row_ids.get(&row) {
             return *id;
         }
-        self.rows.push(row.clone());
-        self.row_ids.insert(row, next);
+        self.all.rows.push(row.clone());
+        self.all.row_ids.insert(row, next);
         next
     }
 
@@ -302,10 +303,10 @@ impl<'a> Decider<'a> {
             verdict.action,
             verdict.flags,
         );
-        let next = u32::try_from(self.verdicts.len()).unwrap_or(u32::MAX);
-        let id = *self.verdict_ids.entry(key).or_insert(next);
+        let next = u32::try_from(self.all.verdicts.len()).unwrap_or(u32::MAX);
+        let id = *self.all.verdict_ids.entry(key).or_insert(next);
         if id == next {
-            self.verdicts.push(verdict);
+            self.all.verdicts.push(verdict);
         }
         self.decisions.insert(decision, id);
         id
@@ -360,11 +361,28 @@ impl<'a> Decider<'a> {
         let Some(rule) = self.rule(place) else {
             return Cookie::default();
         };
-        self.given.cookie(self.of.cookies, place, rule, part)
+        self.all.given.cookie(self.of.cookies, rule, part)
     }
 }
 
 impl Context {
+    /// What the rows of a side have in common, which lets the node itself in in this tier.
+    pub(crate) fn new(
+        side: &Side,
+        rules: &[&Rule],
+        levels: &Levels,
+        forms: &Forms,
+        tier: Tier,
+    ) -> Self {
+        let (form, exact) = forms.form(side, rules);
+        Self {
+            otherwise: side.otherwise,
+            localhost: levels.localhost(side, tier),
+            form,
+            exact,
+        }
+    }
+
     fn localhost(self, who: Who) -> Option<Level> {
         self.localhost.filter(|_| who == Who::Host)
     }
@@ -374,7 +392,7 @@ impl Context {
 #[derive(Default)]
 struct Hits {
     general: Vec<Hit>,
-    specific: HashMap<PortGroup, Vec<Hit>>,
+    specific: Map<PortGroup, Vec<Hit>>,
 }
 
 impl Hits {

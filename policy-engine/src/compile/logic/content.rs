@@ -1,0 +1,244 @@
+//! What one side says to whom.
+
+use palisade_abi::Direction;
+use palisade_identity::Selector;
+
+use super::super::cookies::Cookies;
+use super::super::decide::{Context, Decider, Decisions, Forms, Levels, Matched, Sources, Who};
+use super::super::groups::Groups;
+use super::super::hash::Map;
+use super::super::index::Index;
+use super::super::logical::Signature;
+use super::{Logic, Sided};
+use crate::proxy_ports::ProxyPorts;
+use crate::rule::{Peers, Rule, Tier};
+
+/// A side's rules by whom they name.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    direction: Direction,
+    /// The rules for any peer.
+    any: Vec<Matched>,
+    /// The first peer of every rule that names some.
+    maybe: Vec<Matched>,
+    /// The rules and peers that each selector stands for.
+    by_selector: Map<u32, Vec<Matched>>,
+    /// The selector of the node itself, if it is let in where no rule matches.
+    host: Option<u32>,
+    levels: Levels,
+    forms: Forms,
+    context: Context,
+}
+
+/// One row for each signature; the numbers are places in [`Decisions::rows`].
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    /// The row of known identities that no selector of the side matches.
+    pub(crate) default: u32,
+    /// The row of unknown identities.
+    pub(crate) unknown: u32,
+    /// Ascending; none of them says what the default says.
+    pub(crate) exceptions: Vec<(Signature, u32)>,
+}
+
+impl Content {
+    /// The row for a signature.
+    pub(crate) fn row(&self, signature: Signature) -> u32 {
+        if signature == Signature::UNKNOWN {
+            return self.unknown;
+        }
+        self.exceptions
+            .binary_search_by_key(&signature, |(one, _)| *one)
+            .ok()
+            .and_then(|at| self.exceptions.get(at))
+            .map_or(self.default, |(_, row)| *row)
+    }
+}
+
+/// What a decision needs besides the rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Basis<'a> {
+    pub(crate) cookies: &'a Cookies,
+    pub(crate) proxies: &'a ProxyPorts,
+}
+
+impl Logic {
+    /// What a side says to everybody.
+    ///
+    /// Signatures that `is_alive` does not know are left out.
+    pub(crate) fn content(
+        &self,
+        side: u32,
+        is_alive: impl Fn(Signature) -> bool,
+        basis: Basis<'_>,
+        decisions: &mut Decisions,
+    ) -> Option<Content> {
+        let named = self.named.get(&side)?;
+        let sided = self.sides.get(side)?;
+        let rules = self.rules_of(sided);
+        let mut decider = Decider::new(named.sources(&rules, &self.groups, basis), decisions);
+        let default = decider.row(named.context, Who::Peer, named.any.clone());
+        let unknown = decider.unknown(named.context, &named.any, &named.maybe);
+        let signatures = self.signatures.get(sided.direction);
+        let touched = signatures.touched(named.selectors());
+        let mut exceptions = Vec::with_capacity(touched.len());
+        for signature in touched.into_iter().filter(|one| is_alive(*one)) {
+            let row = named.row(signatures.content(signature), &mut decider);
+            if row != default {
+                exceptions.push((signature, row));
+            }
+        }
+        Some(Content {
+            default,
+            unknown,
+            exceptions,
+        })
+    }
+
+    /// What the sides that are meant say to a signature, where it is not what they say to everybody.
+    pub(crate) fn column(
+        &self,
+        direction: Direction,
+        signature: Signature,
+        is_meant: impl Fn(u32) -> bool,
+        basis: Basis<'_>,
+        decisions: &mut Decisions,
+    ) -> Vec<(u32, u32)> {
+        let content = self.signatures.get(direction).content(signature);
+        let askers = self.askers.get(direction);
+        let mut sides: Vec<u32> = content
+            .iter()
+            .filter_map(|selector| askers.get(*selector as usize))
+            .flatten()
+            .copied()
+            .filter(|side| is_meant(*side))
+            .collect();
+        sides.sort_unstable();
+        sides.dedup();
+        let decide = |side: u32| {
+            let named = self.named.get(&side)?;
+            let sided = self.sides.get(side)?;
+            let rules = self.rules_of(sided);
+            let sources = named.sources(&rules, &self.groups, basis);
+            Some((
+                side,
+                named.row(content, &mut Decider::new(sources, decisions)),
+            ))
+        };
+        sides.into_iter().filter_map(decide).collect()
+    }
+
+    fn rules_of(&self, sided: &Sided) -> Vec<&Rule> {
+        let rules = sided.rules.iter();
+        rules.filter_map(|one| self.rules.get(*one)).collect()
+    }
+}
+
+impl Named {
+    pub(super) fn new(
+        sided: &Sided,
+        rules: &[&Rule],
+        host: Option<&Selector>,
+        tier: Tier,
+        peers: &mut Index,
+        groups: &mut Groups,
+    ) -> Self {
+        let levels = Levels::of(rules);
+        let mut forms = Forms::new();
+        forms.add(&sided.side, rules, groups);
+        let context = Context::new(&sided.side, rules, &levels, &forms, tier);
+        let mut named = Self {
+            direction: sided.direction,
+            any: Vec::new(),
+            maybe: Vec::new(),
+            by_selector: Map::default(),
+            host: host.map(|selector| peers.intern(selector)),
+            levels,
+            forms,
+            context,
+        };
+        for (place, rule) in (0..).zip(rules) {
+            named.add(place, rule, peers);
+        }
+        named
+    }
+
+    fn add(&mut self, place: u32, rule: &Rule, peers: &mut Index) {
+        let Peers::Some { list, .. } = &rule.peers else {
+            self.any.push((place, 0));
+            return;
+        };
+        let mut for_all = None;
+        for (peer, one) in (0..).zip(list) {
+            if one.selector.is_everything() {
+                for_all = for_all.or(Some((place, peer)));
+            } else {
+                let selector = peers.intern(&one.selector);
+                let matched = self.by_selector.entry(selector).or_default();
+                matched.push((place, peer));
+            }
+        }
+        match for_all {
+            Some(matched) => self.any.push(matched),
+            None if list.is_empty() => {}
+            None => self.maybe.push((place, 0)),
+        }
+    }
+
+    fn sources<'a>(
+        &'a self,
+        rules: &'a [&'a Rule],
+        groups: &'a Groups,
+        basis: Basis<'a>,
+    ) -> Sources<'a> {
+        Sources {
+            rules,
+            levels: &self.levels,
+            groups,
+            forms: &self.forms,
+            cookies: basis.cookies,
+            proxies: basis.proxies,
+        }
+    }
+
+    pub(super) const fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Every selector that the side asks for, ascending.
+    pub(super) fn selectors(&self) -> impl Iterator<Item = u32> + use<> {
+        let mut all: Vec<u32> = self.by_selector.keys().copied().chain(self.host).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter()
+    }
+
+    /// The row for whoever these selectors match.
+    fn row(&self, content: &[u32], decider: &mut Decider<'_>) -> u32 {
+        let is_host = |host: u32| content.binary_search(&host).is_ok();
+        let who = if self.host.is_some_and(is_host) {
+            Who::Host
+        } else {
+            Who::Peer
+        };
+        decider.row(self.context, who, self.matched(content))
+    }
+
+    /// The rules that match whoever these selectors match, each with its first matching peer.
+    fn matched(&self, selectors: &[u32]) -> Vec<Matched> {
+        let mut matched = self.any.clone();
+        // Whichever is shorter is gone through.
+        if selectors.len() <= self.by_selector.len() {
+            for id in selectors {
+                matched.extend(self.by_selector.get(id).into_iter().flatten());
+            }
+        } else {
+            let asked = self.by_selector.iter();
+            let asked = asked.filter(|(id, _)| selectors.binary_search(id).is_ok());
+            matched.extend(asked.flat_map(|(_, list)| list));
+        }
+        matched.sort_unstable();
+        matched.dedup_by_key(|(place, _)| *place);
+        matched
+    }
+}

@@ -1,0 +1,114 @@
+//! What is in force, and what it means.
+
+use std::collections::BTreeMap;
+
+use palisade_abi::{Direction, EndpointId};
+
+use super::Inputs;
+use super::classes::Classes;
+use super::image::Image;
+use super::state::{State, policy_of};
+use crate::compile::{Both, Changes, Logic, Map};
+
+/// The logic, and which classes and policies stand for what in it.
+#[derive(Clone, Debug)]
+pub(super) struct Engine {
+    pub(super) logic: Logic,
+    pub(super) classes: Both<Classes>,
+    /// The policy of each side.
+    pub(super) policies: Map<u32, u32>,
+    /// Whether the logic knows nothing of what is in force: all of it is to be replaced.
+    pub(super) found: bool,
+    /// How many port spans the classes of ports are made for.
+    spans: Option<usize>,
+}
+
+impl Engine {
+    /// Nothing is known of what an image has in force.
+    pub(super) fn found(image: &Image) -> Self {
+        Self {
+            logic: Logic::default(),
+            classes: Both::new(|direction| Classes::found(image, direction)),
+            policies: Map::default(),
+            found: true,
+            spans: None,
+        }
+    }
+
+    /// What an image has in force is what was made from these inputs.
+    pub(super) fn attached(inputs: &Inputs, state: &mut State, image: &Image) -> Self {
+        let mut engine = Self::found(image);
+        let delta = engine
+            .logic
+            .change(&inputs.all(), &inputs.options, &inputs.named_ports);
+        engine.logic.finish(&delta);
+        let logic = &engine.logic;
+        let classes = Both::new(|direction| Classes::attached(image, direction, logic));
+        for direction in Direction::BOTH {
+            let before = engine.classes.get(direction);
+            let after = classes.get(direction);
+            for class in before.iter().filter(|class| !after.is_live(*class)) {
+                state.classes.get_mut(direction).retire(class);
+            }
+        }
+        let of_endpoints: BTreeMap<EndpointId, Both<u32>> = logic.of_endpoints().collect();
+        for (endpoint, sides) in of_endpoints {
+            let pair = image.policies_of(endpoint);
+            for direction in Direction::BOTH {
+                let policy = policy_of(pair, direction);
+                engine.policies.insert(*sides.get(direction), policy);
+            }
+        }
+        state.ports.attach(engine.logic.groups.runs());
+        engine.classes = classes;
+        engine.found = false;
+        engine.ports_agree();
+        engine
+    }
+
+    /// Whether ports have to be split.
+    pub(super) fn ports_differ(&self) -> bool {
+        self.spans != Some(self.logic.groups.span_count())
+    }
+
+    /// The classes of ports are split as far as is needed.
+    pub(super) fn ports_agree(&mut self) {
+        self.spans = Some(self.logic.groups.span_count());
+    }
+
+    /// Whether more than half of the classes only double others or are empty, or most of the logic
+    /// means nothing any more.
+    pub(super) fn is_crowded(&self, state: &State) -> bool {
+        let crowded = |groups: usize, classes: usize| classes > 2 * groups + SPARE;
+        let ports = state.ports.of_group.values().map(Vec::len).sum();
+        let peers = Direction::BOTH.into_iter().any(|direction| {
+            let classes = self.classes.get(direction);
+            classes.empty() > SPARE + classes.count() / 2
+                || crowded(classes.meanings(), classes.count())
+        });
+        peers || crowded(state.ports.of_group.len(), ports) || self.logic.is_worn()
+    }
+}
+
+impl Inputs {
+    /// Everything, as a change.
+    pub(super) fn all(&self) -> Changes<'_> {
+        let mut policies = BTreeMap::new();
+        for policy in &self.policies {
+            let of_resource: &mut Vec<_> = policies.entry(policy.resource.clone()).or_default();
+            of_resource.push(policy.clone());
+        }
+        let identities = self.identities.iter();
+        let endpoints = self.endpoints.iter();
+        Changes {
+            identities: identities
+                .map(|(identity, labels)| (*identity, Some(labels)))
+                .collect(),
+            policies: policies.into_iter().collect(),
+            endpoints: endpoints.map(|one| (one.id, Some(one))).collect(),
+        }
+    }
+}
+
+/// Doubles that are not worth a move.
+const SPARE: usize = 64;
