@@ -80,7 +80,7 @@ impl Engine for CompiledTables {
 
 /// The entries of Cilium's policy maps.
 #[derive(Debug)]
-pub struct FlatEntries(BTreeMap<EndpointId, FlatPolicy>);
+pub(super) struct FlatEntries(BTreeMap<EndpointId, FlatPolicy>);
 
 impl Engine for FlatEntries {
     fn new(scenario: &Scenario) -> Result<Self, String> {

@@ -91,7 +91,7 @@ fn one(
         );
         found.contains(one) || !idle.contains(&id)
     });
-    same("redirect rule", wanted, found)
+    same("redirect rule", &wanted, &found)
 }
 
 /// Redirect rules as sets, those for nobody left out, and those for ports 80 to 80 with those for
@@ -141,7 +141,7 @@ fn entries(
     let found = found.map(|(key, entry)| comparable(wire(key, entry)));
     let found: BTreeSet<Entry> = found.filter(in_compared).collect();
     wanted.retain(|entry| found.contains(entry) || !is_idle(entry, &found));
-    same("entry", wanted, found)
+    same("entry", &wanted, &found)
 }
 
 /// Whether an entry of the other engine says nothing that others do not. To it port 80 and ports 80
@@ -170,7 +170,7 @@ fn wire(key: Key, entry: FlatEntry) -> Entry {
     Entry {
         direction: key.direction.to_string(),
         id: key.identity.get(),
-        proto: key.ports.protocol().map_or(0, |protocol| protocol.get()),
+        proto: key.ports.protocol().map_or(0, palisade_abi::Protocol::get),
         port: key.ports.port(),
         port_prefix: key.ports.length(),
         lpm_prefix: key.prefix_length(),
@@ -196,7 +196,7 @@ fn redirects(expected: &ExpectedEndpoint, policy: &FlatPolicy) -> Result<(), Str
         .map(|(id, port)| comparable(id.clone(), *port))
         .filter(|one| found.contains(one) || !idle.contains(&one.0))
         .collect();
-    same("redirect", wanted, found)
+    same("redirect", &wanted, &found)
 }
 
 /// The redirects that no entry leads to. The other engine keeps them where a rule is about nobody,
@@ -359,11 +359,11 @@ fn texts<const N: usize>(fields: [(&str, &Option<Arc<str>>); N]) -> Map<String, 
 /// The first difference of two sets.
 fn same<T: fmt::Debug + Ord>(
     what: &str,
-    wanted: BTreeSet<T>,
-    found: BTreeSet<T>,
+    wanted: &BTreeSet<T>,
+    found: &BTreeSet<T>,
 ) -> Result<(), String> {
-    let missing = wanted.difference(&found).next();
-    let more = found.difference(&wanted).next();
+    let missing = wanted.difference(found).next();
+    let more = found.difference(wanted).next();
     match (missing, more) {
         (None, None) => Ok(()),
         (missing, more) => Err(format!("{what} missing {missing:?}, too many {more:?}")),
