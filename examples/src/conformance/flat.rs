@@ -170,7 +170,7 @@ fn wire(key: Key, entry: FlatEntry) -> Entry {
     Entry {
         direction: key.direction.to_string(),
         id: key.identity.get(),
-        proto: key.ports.protocol().map_or(0, palisade_abi::Protocol::get),
+        proto: key.ports.protocol().map_or(0, Protocol::get),
         port: key.ports.port(),
         port_prefix: key.ports.length(),
         lpm_prefix: key.prefix_length(),
