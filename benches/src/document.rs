@@ -64,9 +64,8 @@ fn value_length(text: &str) -> usize {
             match byte {
                 b'"' => in_text = true,
                 b'{' | b'[' => depth += 1,
-                b'}' | b']' if depth == 0 => return at,
+                b'}' | b']' | b',' | b':' if depth == 0 => return at,
                 b'}' | b']' => depth -= 1,
-                b',' | b':' if depth == 0 => return at,
                 _ => {}
             }
             if depth == 0 && matches!(byte, b'}' | b']') {

@@ -21,6 +21,8 @@ pub(super) struct Engine {
     pub(super) found: bool,
     /// How many port spans the classes of ports are made for.
     spans: Option<usize>,
+    /// How many there were when everything was counted anew: all of them meant something then.
+    spans_counted: Option<usize>,
 }
 
 impl Engine {
@@ -32,6 +34,7 @@ impl Engine {
             policies: Map::default(),
             found: true,
             spans: None,
+            spans_counted: None,
         }
     }
 
@@ -73,11 +76,13 @@ impl Engine {
 
     /// The classes of ports are split as far as is needed.
     pub(super) fn ports_agree(&mut self) {
-        self.spans = Some(self.logic.groups.span_count());
+        let spans = self.logic.groups.span_count();
+        self.spans = Some(spans);
+        self.spans_counted.get_or_insert(spans);
     }
 
     /// Whether more than half of the classes only double others or are empty, or most of the logic
-    /// means nothing any more.
+    /// or of the port spans may mean nothing any more.
     pub(super) fn is_crowded(&self, state: &State) -> bool {
         let crowded = |groups: usize, classes: usize| classes > 2 * groups + SPARE;
         let ports = state.ports.of_group.values().map(Vec::len).sum();
@@ -86,7 +91,11 @@ impl Engine {
             classes.empty() > SPARE + classes.count() / 2
                 || crowded(classes.meanings(), classes.count())
         });
-        peers || crowded(state.ports.of_group.len(), ports) || self.logic.is_worn()
+        let spans = self.logic.groups.span_count();
+        peers
+            || crowded(state.ports.of_group.len(), ports)
+            || crowded(self.spans_counted.unwrap_or(spans), spans)
+            || self.logic.is_worn()
     }
 }
 
