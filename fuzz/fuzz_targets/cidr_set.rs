@@ -6,7 +6,9 @@ use palisade_identity::LabelSet;
 use palisade_policy::{Level, Options, PeerKind, ingest, print};
 
 fuzz_target!(|text: &str| {
-    let mut lines = text.lines().map(|line| format!("'{}'", line.replace('\'', "''")));
+    let mut lines = text
+        .lines()
+        .map(|line| format!("'{}'", line.replace('\'', "''")));
     let cidr = lines.next().unwrap_or_else(|| "''".to_owned());
     let except: Vec<String> = lines.take(64).collect();
     let document = format!(

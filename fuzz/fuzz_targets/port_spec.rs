@@ -37,7 +37,10 @@ fuzz_target!(|text: &str| {
         let printed = print::policy(policy).expect("ports can be printed");
         let again = ingest::read("fuzz.yaml", &printed, &options).expect("and read again");
         for (first, second) in items.iter().zip(ports(&again.policies[0].rules[0].ports)) {
-            assert_eq!((first.protocol, &first.ports), (second.protocol, &second.ports));
+            assert_eq!(
+                (first.protocol, &first.ports),
+                (second.protocol, &second.ports)
+            );
         }
     }
 });
