@@ -1,7 +1,6 @@
 //! Network policies in, decision tables, verdicts and explanations out.
 //!
-//! Reads `CiliumNetworkPolicy`, `CiliumClusterwideNetworkPolicy` and Kubernetes `NetworkPolicy`
-//! documents with the semantics of Cilium, compiles them to the tables that Palisade's BPF programs
+//! Reads the policies of Cilium, of Kubernetes and of its administrators with the semantics of Cilium, compiles them to the tables that Palisade's BPF programs
 //! walk, and answers from the same tables in user space: what is decided, and by which line. It is
 //! pure: no I/O, no clock, no threads; neither root nor a kernel is needed.
 //!
@@ -69,14 +68,15 @@
 //!
 //! - [`ingest`]: documents to [`Policy`]s, or every reason to refuse them.
 //! - [`resolve`]: services and security groups made peers.
-//! - [`print`]: policies to documents.
+//! - [`mod@print`]: policies to documents.
 //! - [`Policy`], [`Rule`]: the model, for who makes rules of something else.
 //! - [`Options`]: what changes the meaning of policies on a node, and how strictly files are read.
 //! - [`Tables`]: the decision tables, changed by ordered [`palisade_abi::Write`]s.
+//! - [`explain`]: why a verdict is what it is; who and what can reach whom.
+//! - [`filters`], [`flat`]: the same rules as Cilium's filters, and as the entries of its policy maps.
 //!
-//! What a document may say that is not enforced yet is refused with its place
-//! ([`ingest::Cause::NotModelled`]), never ignored. Differences from Cilium are listed in
-//! `docs/differences.md`.
+//! What is not understood is refused with its place, never ignored. Differences from Cilium are
+//! listed in `docs/differences.md`.
 //!
 //! Feature `serde`: results as JSON.
 #![forbid(unsafe_code)]

@@ -85,7 +85,7 @@ pub enum Error {
 /// a `NetworkPolicy` of Kubernetes.
 ///
 /// # Errors
-/// [`Error`] for other kinds, and for rules that no document of the kind says.
+/// [`enum@Error`] for other kinds, and for rules that no document of the kind says.
 pub fn policy(policy: &Policy) -> Result<String, Error> {
     let resource = &policy.resource;
     let (version, spec) = match resource.kind {
