@@ -127,6 +127,25 @@ fn scenario(id: &str, expected: &str) -> serde_json::Value {
             },
         }],
         "queries": [{"ep": 10, "dir": "ingress", "peer": 1001, "proto": "TCP", "port": 80}],
-        "expected": {"verdicts": [{"verdict": expected, "peer": 1001}]},
+        "expected": {
+            "verdicts": [{"verdict": expected, "peer": 1001}],
+            "endpoints": [{
+                "ep": 10,
+                "ingressEnforced": true,
+                "egressEnforced": false,
+                "entries": [{
+                    "dir": "egress",
+                    "id": 0,
+                    "proto": 0,
+                    "port": 0,
+                    "portPrefix": 0,
+                    "lpmPrefix": 40,
+                    "deny": false,
+                    "proxyPort": 0,
+                    "precedence": 0xffff_ff01_u32,
+                    "auth": 0,
+                }],
+            }],
+        },
     })
 }

@@ -1,8 +1,9 @@
 //! Network policies in, decision tables, verdicts and explanations out.
 //!
-//! Reads the policies of Cilium, of Kubernetes and of its administrators with the semantics of Cilium, compiles them to the tables that Palisade's BPF programs
-//! walk, and answers from the same tables in user space: what is decided, and by which line. It is
-//! pure: no I/O, no clock, no threads; neither root nor a kernel is needed.
+//! Reads the policies of Cilium, of Kubernetes and of its administrators with the semantics of
+//! Cilium, compiles them to the tables that Palisade's BPF programs walk, and answers from the same
+//! tables in user space: what is decided, and by which line. It is pure: no I/O, no clock, no
+//! threads; neither root nor a kernel is needed.
 //!
 //! ```text
 //! text ──ingest──▶ Policy { Rule … } ──Tables::update──▶ [Write] ──▶ kernel or Image
