@@ -250,6 +250,7 @@ fn peers(way: &'static str, allow: bool) -> BoxedStrategy<String> {
     let cidrs = [
         "{cidr: 10.0.0.0/8}",
         "{cidr: 10.0.0.0/8, except: [10.1.0.0/16, 10.2.0.0/16]}",
+        "{cidr: 10.0.0.0/8, except: [10.1.0.0/16, 10.0.0.0/6]}",
         "{cidr: 0.0.0.0/0, except: [10.0.0.0/8]}",
         "{cidr: 'fd00::/8'}",
         "{cidrGroupRef: office}",

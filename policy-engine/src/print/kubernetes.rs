@@ -96,7 +96,7 @@ fn rule(rule: &Rule, resource: &ResourceName) -> Result<Tree, Error> {
 fn peer(rule: &Rule, resource: &ResourceName, peer: &Peer) -> Result<Tree, Error> {
     match &peer.kind {
         PeerKind::Cidr { prefix, except } => {
-            let block = peers::cidr(("cidr", peers::text_of(*prefix)), except);
+            let block = peers::block(*prefix, except);
             Ok(Tree::map([("ipBlock", block)]))
         }
         PeerKind::Endpoints => {

@@ -75,7 +75,7 @@ fn list_name(rule: &Rule, peer: &Peer) -> Option<&'static str> {
 /// An item, and of how many peers it is made.
 fn item(rule: &Rule, peer: &Peer) -> Result<(Tree, usize), Error> {
     let tree = match &peer.kind {
-        PeerKind::Cidr { prefix, except } => cidr(("cidr", text_of(*prefix)), except),
+        PeerKind::Cidr { prefix, except } => block(*prefix, except),
         PeerKind::CidrGroup { text, except } => group(text, &peer.selector, except),
         PeerKind::Endpoints if peer.selector.is_everything() => {
             return Err(cannot(rule, "every known endpoint and nobody else"));
@@ -103,17 +103,25 @@ fn item(rule: &Rule, peer: &Peer) -> Result<(Tree, usize), Error> {
     Ok((tree, 1))
 }
 
-/// The text of a prefix.
-pub(super) fn text_of(prefix: Prefix) -> Tree {
-    Tree::text(prefix.to_string())
+/// A prefix, and what is taken out of it.
+pub(super) fn block(prefix: Prefix, except: &[Prefix]) -> Tree {
+    let text = |one: &Prefix| {
+        if one.covers(prefix) {
+            // Readers ask that the address of an exception lies in the prefix, and no more.
+            format!("{}/{}", prefix.address().ip(), one.length())
+        } else {
+            one.to_string()
+        }
+    };
+    let cidr = ("cidr", Tree::text(prefix.to_string()));
+    less(cidr, except.iter().map(text))
 }
 
 /// Prefixes, named in one of the ways that there are, and what is taken out of them.
-pub(super) fn cidr((way, tree): (&'static str, Tree), except: &[Prefix]) -> Tree {
+fn less((way, tree): (&'static str, Tree), except: impl ExactSizeIterator<Item = String>) -> Tree {
     let mut entries = vec![(way, tree)];
-    if !except.is_empty() {
-        let except = except.iter().copied().map(text_of);
-        entries.push(("except", Tree::List(except.collect())));
+    if except.len() > 0 {
+        entries.push(("except", Tree::List(except.map(Tree::text).collect())));
     }
     Tree::map(entries)
 }
@@ -139,7 +147,7 @@ fn group(text: &Arc<str>, selector: &Selector, except: &[Prefix]) -> Tree {
         Some(name) => ("cidrGroupRef", Tree::text(name)),
         None => ("cidrGroupSelector", selector::without_source(groups)),
     };
-    cidr(way, except)
+    less(way, except.iter().map(ToString::to_string))
 }
 
 fn cloud_group(group: &GroupReference) -> Tree {
