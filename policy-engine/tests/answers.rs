@@ -479,6 +479,34 @@ fn who_and_what_can_reach_is_read_from_the_tables() {
 }
 
 #[test]
+fn who_no_longer_contradicts_itself_has_what_others_have() {
+    let other = PAY.replace("name: pay", "name: other");
+    let asks = |text: &str, mode: &str| {
+        let auth = format!("    authentication: {{mode: {mode}}}\n    toPorts:");
+        text.replace("    toPorts:", &auth)
+    };
+    let files = [
+        ("policies/pay.yaml", asks(PAY, "required")),
+        ("policies/other.yaml", asks(&other, "disabled")),
+    ];
+    let mut node = Node::new(&[]);
+    node.update(&[(files[0].0, &files[0].1), (files[1].0, &files[1].1)]);
+    let pay = EndpointId::new(3);
+    let ask = |node: &Node| {
+        let ingress = Direction::Ingress;
+        node.tables
+            .verdict(pay, ingress, WEB, Protocol::TCP, 8443)
+            .action()
+    };
+    assert!(node.tables.conflicts().contains_key(&pay));
+    assert_eq!(ask(&node), Action::Deny);
+    // Nothing is new and nothing is left: the sides are those that others have had all along.
+    node.update(&[]);
+    assert_eq!(node.tables.conflicts().len(), 0);
+    assert_eq!(ask(&node), Action::Allow);
+}
+
+#[test]
 fn authentication_and_what_contradicts_itself_are_told() {
     let asks = |mode: &str| {
         PAY.replace(

@@ -6,6 +6,8 @@
     reason = "a test that meets something unexpected fails"
 )]
 
+#[path = "support/history.rs"]
+mod history;
 #[path = "support/walk.rs"]
 mod walk;
 #[path = "support/world.rs"]
@@ -16,8 +18,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use palisade_abi::{
-    Action, Direction, EndpointId, Identity, Line, PolicyId, PolicyPair, PortIndex, Protocol,
-    RowId, Table, TableSizes, Verdict, VerdictIndex, Write,
+    Action, Direction, EndpointId, Identity, Line, PolicyId, PortIndex, Protocol, Table,
+    TableSizes, Verdict, Write,
 };
 use palisade_identity::LabelSet;
 use palisade_policy::tables::Error;
@@ -26,8 +28,8 @@ use palisade_policy::{
     PortRule, Ports, Priority, ProxyPorts, Tables,
 };
 use proptest::prelude::*;
-use proptest::test_runner::TestRng;
 
+use self::history::{History, Loads, Question, ask, questions};
 use self::walk::{Other, Packet, Walked};
 use self::world::{RuleParts, World};
 
@@ -49,39 +51,6 @@ fn config(cases: u32) -> ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
     }
-}
-
-/// A question that the tables answer.
-#[derive(Clone, Copy, Debug)]
-struct Question {
-    endpoint: EndpointId,
-    direction: Direction,
-    peer: Identity,
-    port: PortIndex,
-}
-
-fn questions() -> Vec<Question> {
-    let mut all = Vec::new();
-    for endpoint in world::endpoints() {
-        for direction in Direction::BOTH {
-            for peer in world::identities() {
-                for port in world::port_indexes() {
-                    all.push(Question {
-                        endpoint,
-                        direction,
-                        peer,
-                        port,
-                    });
-                }
-            }
-        }
-    }
-    all
-}
-
-fn ask(image: &Image, question: Question) -> Verdict {
-    let pair = image.policies_of(question.endpoint);
-    image.lookup(pair, question.direction, question.peer, question.port)
 }
 
 /// What a verdict says, with the line that it leads to instead of the number.
@@ -386,236 +355,6 @@ fn one_change(
             world.endpoints.clone_from(&from.endpoints);
             world.policies.clone_from(&from.policies);
             tables.update(&world.desired()).unwrap()
-        }
-    }
-}
-
-/// Every state that the tables go through, write by write.
-struct History {
-    /// The contents after each write, from before the first.
-    images: Vec<Image>,
-    /// For each state the last one that a reader which is there already can live to see.
-    last_seen: Vec<usize>,
-    /// The states in which a plan is complete, ascending.
-    complete: Vec<usize>,
-}
-
-impl History {
-    /// Goes through the worlds one by one; between them identities come and go.
-    fn of(worlds: &[World], learnt: [u8; 4], order: LoadOrder, tables: Tables) -> Self {
-        let mut tables = tables.for_readers(order);
-        let mut history = Self {
-            images: vec![tables.image().clone()],
-            last_seen: Vec::new(),
-            complete: vec![0],
-        };
-        let mut graces = Vec::new();
-        for (world, learnt) in worlds.iter().zip(learnt.into_iter().cycle()) {
-            let update = tables.update(&world.desired());
-            history.push(update.unwrap_or_default(), &mut graces);
-            let identity = Identity::new(world::IDENTITIES.start() + u32::from(learnt % 12));
-            let labels = worlds[0]
-                .identities
-                .values()
-                .nth(usize::from(learnt) % 6)
-                .unwrap();
-            let added = tables.add_identity(identity, labels);
-            history.push(added.unwrap_or_default(), &mut graces);
-            if learnt % 3 == 0 {
-                history.push(tables.remove_identity(identity), &mut graces);
-            }
-        }
-        let end = history.images.len() - 1;
-        history.last_seen = (0..=end)
-            .map(|at| {
-                graces
-                    .iter()
-                    .copied()
-                    .find(|grace| *grace > at)
-                    .unwrap_or(end)
-            })
-            .collect();
-        history
-    }
-
-    fn push(&mut self, writes: Vec<Write>, graces: &mut Vec<usize>) {
-        let asked = world::port_indexes();
-        for write in writes {
-            if write == Write::Grace {
-                // Whoever reads now is done before the next write.
-                graces.push(self.images.len() - 1);
-                continue;
-            }
-            let last = self.images.len() - 1;
-            // No reader asks for most of the ports: their moves need no state of their own.
-            if !matches!(write, Write::PortClass(port, _) if !asked.contains(&port)) {
-                self.images.push(self.images[last].clone());
-            }
-            self.images.last_mut().unwrap().apply(&write).unwrap();
-        }
-        self.complete.push(self.images.len() - 1);
-    }
-
-    /// Steps readers through, each with its loads spread over a stretch of the history.
-    fn check(&self, order: LoadOrder, rng: &mut TestRng) -> Result<(), TestCaseError> {
-        let questions = questions();
-        for _ in 0..2_000 {
-            let question = questions[rng.random_range(0..questions.len())];
-            let start = rng.random_range(0..self.images.len());
-            let loads = Loads::random(start, self.last_seen[start], order, rng);
-            let seen = self.read(question, &loads);
-            let end = loads.verdict;
-            let first = self.complete.iter().rev().find(|at| **at <= start).unwrap();
-            let last = self.complete.iter().find(|at| **at >= end).unwrap();
-            let fine = self
-                .complete
-                .iter()
-                .filter(|at| (first..=last).contains(at))
-                .any(|at| ask(&self.images[*at], question) == seen);
-            prop_assert!(
-                fine,
-                "{:?} with {:?} between {} and {} saw {:?}, not {:?} or {:?}",
-                question,
-                loads,
-                first,
-                last,
-                seen,
-                ask(&self.images[*first], question),
-                ask(&self.images[*last], question)
-            );
-        }
-        Ok(())
-    }
-
-    /// The walk of the programs, each load from the state of its own moment.
-    fn read(&self, question: Question, loads: &Loads) -> Verdict {
-        let PolicyPair { ingress, egress } =
-            self.images[loads.policy].policies_of(question.endpoint);
-        let policy = match question.direction {
-            Direction::Ingress => ingress,
-            Direction::Egress => egress,
-        };
-        let port = self.images[loads.port].port_class(question.port).get();
-        let peer = self.images[loads.peer]
-            .peer_class(question.peer, question.direction)
-            .get();
-        let line = self.images[loads.line].policy_line(PolicyId::new(policy));
-        let slot = line
-            .base
-            .checked_add(peer)
-            .map(|at| self.images[loads.slot].row_slot(at));
-        let row = slot.filter(|slot| slot.owner == line.base);
-        let row = row.map_or(line.default, |slot| slot.value);
-        let line = self.images[loads.row].row_line(RowId::new(row));
-        let at = line.base.checked_add(u32::from(port));
-        let slot = at.map(|at| self.images[loads.cell].cell_slot(at));
-        let cell = slot.filter(|slot| slot.owner == line.base);
-        let cell = cell.map_or(line.default, |slot| slot.value);
-        let index = VerdictIndex::new(u16::try_from(cell).unwrap());
-        self.images[loads.verdict].verdict(index)
-    }
-}
-
-/// The moment of each load.
-#[derive(Debug)]
-struct Loads {
-    policy: usize,
-    port: usize,
-    peer: usize,
-    line: usize,
-    slot: usize,
-    row: usize,
-    cell: usize,
-    verdict: usize,
-}
-
-impl Loads {
-    /// Every set of loads that a reader may make before a long pause, one bit each: a load comes
-    /// after those that its address depends on.
-    fn early() -> Vec<u8> {
-        let [policy, port, peer, line, slot, row, cell, verdict] = [1, 2, 4, 8, 16, 32, 64, 128];
-        let needs = [
-            (line, policy),
-            (slot, line | peer),
-            (row, slot),
-            (cell, row | port),
-            (verdict, cell),
-        ];
-        let holds = |mask: &u8| {
-            needs
-                .iter()
-                .all(|(load, needed)| mask & load == 0 || mask & needed == *needed)
-        };
-        (0..=u8::MAX).filter(holds).collect()
-    }
-
-    /// These loads early, the rest late.
-    fn paused(first: usize, then: usize, early: u8) -> Self {
-        let at = |bit: u8| if early & (1 << bit) == 0 { then } else { first };
-        Self {
-            policy: at(0),
-            port: at(1),
-            peer: at(2),
-            line: at(3),
-            slot: at(4),
-            row: at(5),
-            cell: at(6),
-            verdict: at(7),
-        }
-    }
-
-    fn random(start: usize, last: usize, order: LoadOrder, rng: &mut TestRng) -> Self {
-        // Short stretches and long ones are equally likely.
-        let reach = (last - start) >> rng.random_range(0..6_u32);
-        let end = start + reach;
-        let mut moment = |from: usize| rng.random_range(from..=end.max(from));
-        match order {
-            LoadOrder::InOrder => {
-                let mut moments = [start; 8];
-                if end.is_multiple_of(2) {
-                    moments[1..].fill_with(|| moment(start));
-                    moments.sort_unstable();
-                } else {
-                    // One long pause.
-                    let before = moment(0) % 8 + 1;
-                    let after = moment(start);
-                    moments[before..].fill(after);
-                }
-                let [policy, port, peer, line, slot, row, cell, verdict] = moments;
-                Self {
-                    policy,
-                    port,
-                    peer,
-                    line,
-                    slot,
-                    row,
-                    cell,
-                    verdict,
-                }
-            }
-            LoadOrder::Any if end % 2 == 1 => {
-                let masks = Self::early();
-                let early = masks[moment(0) % masks.len()];
-                Self::paused(start, moment(start), early)
-            }
-            LoadOrder::Any => {
-                let (policy, port, peer) = (moment(start), moment(start), moment(start));
-                let line = moment(policy);
-                let slot = moment(line.max(peer));
-                let row = moment(slot);
-                let cell = moment(row.max(port));
-                let verdict = moment(cell);
-                Self {
-                    policy,
-                    port,
-                    peer,
-                    line,
-                    slot,
-                    row,
-                    cell,
-                    verdict,
-                }
-            }
         }
     }
 }

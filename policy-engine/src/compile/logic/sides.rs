@@ -153,6 +153,13 @@ impl Sides {
             }
         }
         let mut left = Vec::new();
+        // A group whose rules contradicted each other has left no side, and may find one that is
+        // there already.
+        let contradicted = |group: &u32| {
+            let group = self.groups.get(*group as usize).and_then(Option::as_ref);
+            group.is_some_and(|group| group.conflict.is_some())
+        };
+        let is_mended = dirty.iter().any(contradicted);
         for group in dirty {
             let of = Settling {
                 rules,
@@ -161,8 +168,8 @@ impl Sides {
             };
             self.settle(group, of, &mut left, &mut changes);
         }
-        let ids: Vec<(EndpointId, Option<Both<u32>>)> = if changes.new.is_empty() && left.is_empty()
-        {
+        let only_moved = changes.new.is_empty() && left.is_empty() && !is_mended;
+        let ids: Vec<(EndpointId, Option<Both<u32>>)> = if only_moved {
             let of = |id: EndpointId| (id, self.sides_of(id));
             moved.into_iter().map(of).collect()
         } else {
