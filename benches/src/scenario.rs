@@ -66,19 +66,6 @@ impl std::error::Error for ReadError {
     }
 }
 
-/// Room for the largest of the scenarios.
-pub(crate) const SIZES: TableSizes = TableSizes {
-    policies: 16_384,
-    row_slots: 1 << 20,
-    rows: 1 << 18,
-    cell_slots: 1 << 20,
-    verdicts: 65_536,
-    endpoints: 65_536,
-    ipcache: 131_072,
-    conntrack: 131_072,
-    events: 4 << 20,
-};
-
 impl Scenario {
     /// Reads the first scenario of a `.jsonl.gz` file.
     ///
@@ -126,8 +113,8 @@ impl Scenario {
         }
     }
 
-    /// Tables with room for the scenario.
-    pub const fn sizes() -> TableSizes {
-        SIZES
+    /// Tables with room for the scenario: what a node has unless it says otherwise.
+    pub fn sizes() -> TableSizes {
+        TableSizes::default()
     }
 }
