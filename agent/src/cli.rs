@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -57,6 +58,11 @@ pub(crate) enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Runs the DNS proxy by itself: a file of rules, one server, no agent, no root.
+    #[command(
+        before_help = "Example: palisade dns-proxy --listen 127.0.0.1:5300 --upstream 9.9.9.9 --rules rules.txt"
+    )]
+    DnsProxy(DnsProxyArgs),
     /// The endpoints of the node.
     #[command(subcommand)]
     Endpoint(EndpointCommand),
@@ -175,6 +181,46 @@ pub(crate) enum PolicyCommand {
         #[command(flatten)]
         flow: FlowArgs,
     },
+}
+
+/// Whom a DNS proxy serves, and by which rules.
+#[derive(Args, Debug)]
+pub(crate) struct DnsProxyArgs {
+    /// Where to listen, UDP and TCP: `ADDRESS` or `ADDRESS:PORT`; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", value_parser = server)]
+    pub(crate) listen: SocketAddr,
+    /// The server to ask: `ADDRESS` or `ADDRESS:PORT`.
+    #[arg(long, value_name = "ADDR", value_parser = server)]
+    pub(crate) upstream: SocketAddr,
+    /// The names that may be asked for, one `matchName` or `matchPattern` a line; `#` begins a
+    /// comment. Read again on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rules: PathBuf,
+    /// What is told whose name no rule allows.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) reject: Reject,
+    /// Prints every query and what became of it.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// What is told whose name no rule allows.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Reject {
+    /// There is no such name: stubs go on with their search list.
+    Nxdomain,
+    /// The server will not say.
+    #[default]
+    Refused,
+}
+
+/// An address with a port, or the port of DNS.
+fn server(text: &str) -> Result<SocketAddr, String> {
+    let alone = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    let with_port = || text.parse::<SocketAddr>();
+    alone
+        .or_else(|_| with_port())
+        .map_err(|_| "neither ADDRESS nor ADDRESS:PORT".into())
 }
 
 /// A flow, and what it is judged by.

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::client::ClientError;
 use crate::config::ConfigError;
+use crate::dns_proxy::DnsProxyError;
 use crate::offline::OfflineError;
 use crate::print;
 
@@ -25,6 +26,9 @@ pub(crate) enum Error {
     #[cfg(feature = "kernel")]
     #[error(transparent)]
     Daemon(#[from] crate::daemon::DaemonError),
+    /// The DNS proxy did not start, or ended.
+    #[error(transparent)]
+    DnsProxy(#[from] DnsProxyError),
     /// This program was built without what the agent needs.
     #[cfg(not(feature = "kernel"))]
     #[error("this build has no agent: it was built without the feature `kernel`")]
@@ -48,6 +52,8 @@ impl Error {
             Self::Config(_) | Self::Offline(_) => 2,
             Self::Client(ClientError::Connect { .. } | ClientError::Refused(_)) => 2,
             Self::Client(_) => 3,
+            Self::DnsProxy(error) if error.is_misuse() => 2,
+            Self::DnsProxy(_) => 3,
             #[cfg(feature = "kernel")]
             Self::Daemon(error) => error.status(),
             #[cfg(not(feature = "kernel"))]

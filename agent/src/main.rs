@@ -2,7 +2,8 @@
 //!
 //! Only wiring: what is decided, is decided in the libraries. `config` reads the description of a
 //! node, `policies` a folder of policies, `offline` answers from files alone, `client` asks a
-//! running agent over its socket, and `daemon` (feature `kernel`) is that agent.
+//! running agent over its socket, `daemon` (feature `kernel`) is that agent, and `dns_proxy` is the
+//! proxy without one.
 #![forbid(unsafe_code)]
 
 mod cli;
@@ -10,6 +11,7 @@ mod client;
 mod config;
 #[cfg(feature = "kernel")]
 mod daemon;
+mod dns_proxy;
 mod error;
 mod offline;
 mod policies;
@@ -38,6 +40,7 @@ fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Agent { config, clear } => daemon(&config, clear),
         Command::Detach { config } => daemon(&config, true),
+        Command::DnsProxy(args) => Ok(dns_proxy::run(&args)?),
         Command::Endpoint(EndpointCommand::List { reach }) => {
             Ok(client::show(&reach, &Request::Endpoints, print::endpoints)?)
         }
