@@ -68,11 +68,16 @@ impl Levels {
         let mut tier = 0;
         for (at, level) in levels.iter().enumerate() {
             if level.tier != tier {
+                // A tier without levels is put right before the next one, for what has its place
+                // there without a rule.
+                let between = u64::from(level.tier - tier - 1).min(1);
+                let start = up(now + 1 + between, TIER_STEP);
                 while tier < level.tier {
                     tier += 1;
-                    flat.set_base(tier, up(now + 1, TIER_STEP));
+                    let is_empty = u64::from(tier < level.tier);
+                    flat.set_base(tier, start - is_empty);
                 }
-                (now, step) = (up(now + 1, TIER_STEP), 1);
+                (now, step) = (start, 1);
             } else if before.is_some_and(|before| before.priority != level.priority) {
                 (now, step) = (now + step, 1);
             }

@@ -1,0 +1,110 @@
+//! Cases of Cilium's entries that the tables and the plain walk must agree with.
+
+#![expect(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test that meets something unexpected fails, and uses a part of what is shared"
+)]
+
+#[path = "support/walk.rs"]
+mod walk;
+#[path = "support/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use palisade_abi::{Action, Direction, EndpointId, Identity, Protocol, ProxyPort, TableSizes};
+use palisade_identity::{LabelSet, Selector, reserved};
+use palisade_policy::flat::policies;
+use palisade_policy::{
+    Effect, LocalEndpoint, NamedPorts, Options, Peers, Policy, Ports, ProxyPorts, Rule, Tables,
+    Tier,
+};
+
+use self::walk::{Other, Packet, Walked};
+use self::world::World;
+
+const SIZES: TableSizes = TableSizes {
+    policies: 64,
+    row_slots: 4_096,
+    rows: 1_024,
+    cell_slots: 65_536,
+    verdicts: 4_096,
+    endpoints: 16,
+    ipcache: 16,
+    conntrack: 16,
+    events: 4_096,
+};
+const POD: Identity = Identity::new(256);
+
+/// Policies of the pod `app=a`, each with the rules that it is given, under the default options.
+fn node(policies: Vec<Policy>) -> World {
+    let pod = LabelSet::parse(["k8s:app=a"]).unwrap();
+    let host = reserved::labels(Identity::HOST).unwrap();
+    World {
+        identities: BTreeMap::from([(Identity::HOST, host), (POD, pod.clone())]),
+        endpoints: vec![LocalEndpoint::new(EndpointId::new(1), pod)],
+        policies: policies.into_iter().map(Arc::new).collect(),
+        options: Options::default(),
+        named_ports: NamedPorts::new(),
+        proxy_ports: ProxyPorts::default(),
+    }
+}
+
+/// A policy of one rule about everybody, whom it lets in or not.
+fn everybody(number: u32, effect: Effect, change: impl Fn(&mut Rule)) -> Policy {
+    let peers = Peers::Any { location: None };
+    let subject = Selector::everything();
+    let parts = (subject, Direction::Ingress, effect, true, peers, Ports::All);
+    let mut policy = world::policy(number, vec![parts]);
+    policy.rules.iter_mut().for_each(change);
+    policy
+}
+
+/// What is done with packets to port 80 of the pod; all three must say the same.
+fn ingress(world: &World, from: Identity) -> Action {
+    let (direction, protocol, port) = (Direction::Ingress, Protocol::TCP, 80);
+    let desired = world.desired();
+    let mut tables = Tables::new(SIZES);
+    tables.update(&desired).unwrap();
+    let endpoint = world.endpoints.first().unwrap();
+    let verdict = tables.verdict(endpoint.id, direction, from, protocol, port);
+    let policy = policies(&desired).remove(0).unwrap();
+    let found = policy.side(direction).lookup(from, protocol, port);
+    let flat = found.map_or(walk::DENIED, |(_, entry)| Walked {
+        action: entry.action(),
+        proxy: entry.proxy_port.map_or(0, ProxyPort::get),
+        auth: entry.auth.kind(),
+    });
+    let known = world.identities.get(&from);
+    let packet = Packet {
+        endpoint,
+        direction,
+        other: known.map_or(Other::Unknown, Other::Known),
+        protocol,
+        port,
+    };
+    let walked = walk::verdict(&desired, packet);
+    let of_tables = Walked {
+        action: verdict.action(),
+        proxy: verdict.proxy_port,
+        auth: verdict.auth(),
+    };
+    assert_eq!((of_tables, flat), (walked, walked));
+    walked.action
+}
+
+#[test]
+fn the_node_is_let_in_before_the_baseline_denies_where_no_rule_is_between() {
+    let baseline = |rule: &mut Rule| rule.tier = Tier::Baseline;
+    let world = node(vec![everybody(0, Effect::Deny, baseline)]);
+    assert_eq!(ingress(&world, Identity::HOST), Action::Allow);
+    assert_eq!(ingress(&world, POD), Action::Deny);
+    // Nor does what goes before them take the place of the node.
+    let admin = |rule: &mut Rule| rule.tier = Tier::Admin;
+    let mut both = world.clone();
+    let denies = Arc::new(everybody(1, Effect::Deny, admin));
+    both.policies.push(denies);
+    assert_eq!(ingress(&both, Identity::HOST), Action::Deny);
+}
