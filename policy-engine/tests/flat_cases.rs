@@ -18,8 +18,8 @@ use palisade_abi::{Action, Direction, EndpointId, Identity, Protocol, ProxyPort,
 use palisade_identity::{LabelSet, Selector, reserved};
 use palisade_policy::flat::policies;
 use palisade_policy::{
-    Effect, LocalEndpoint, NamedPorts, Options, Peers, Policy, Ports, ProxyPorts, Rule, Tables,
-    Tier,
+    Effect, Kind, LocalEndpoint, NamedPorts, Options, Peers, Policy, Ports, ProxyPorts,
+    ResourceName, Rule, Tables, Tier,
 };
 
 use self::walk::{Other, Packet, Walked};
@@ -107,4 +107,29 @@ fn the_node_is_let_in_before_the_baseline_denies_where_no_rule_is_between() {
     let denies = Arc::new(everybody(1, Effect::Deny, admin));
     both.policies.push(denies);
     assert_eq!(ingress(&both, Identity::HOST), Action::Deny);
+}
+
+#[test]
+fn the_baseline_of_administrators_gives_way_to_what_isolates() {
+    let of_cluster = |rule: &mut Rule| {
+        rule.tier = Tier::Baseline;
+        rule.default_deny = false;
+        rule.resource = Arc::new(ResourceName {
+            kind: Kind::ClusterNetworkPolicy,
+            namespace: None,
+            name: "baseline".into(),
+        });
+    };
+    let mut world = node(vec![everybody(0, Effect::Allow, of_cluster)]);
+    assert_eq!(ingress(&world, POD), Action::Allow);
+    let nobody = |rule: &mut Rule| {
+        rule.peers = Peers::Some {
+            location: None,
+            list: Vec::new(),
+        }
+    };
+    world
+        .policies
+        .push(Arc::new(everybody(1, Effect::Allow, nobody)));
+    assert_eq!(ingress(&world, POD), Action::Deny);
 }

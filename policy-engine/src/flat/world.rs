@@ -126,12 +126,11 @@ impl<'a> World<'a> {
             let rule = self.rules.get(*place as usize);
             !is_free && rule.is_some_and(|rule| rule.direction == direction)
         });
-        let of = |test: fn(&Rule) -> bool| {
-            let mut all = rules
-                .iter()
-                .filter_map(|place| self.rules.get(*place as usize));
-            all.any(|rule| test(rule))
-        };
+        let rule = |place: &u32| self.rules.get(*place as usize).copied();
+        if rules.iter().filter_map(rule).any(|rule| rule.default_deny) {
+            rules.retain(|place| rule(place).is_some_and(|rule| !rule.is_fallback()));
+        }
+        let of = |test: fn(&Rule) -> bool| rules.iter().filter_map(rule).any(test);
         let names = match direction {
             Direction::Ingress => &endpoint.named_ports,
             Direction::Egress => self.desired.named_ports,

@@ -103,9 +103,9 @@ pub(crate) fn worlds(count: usize) -> impl Strategy<Value = Vec<World>> {
     (policies, labels).prop_flat_map(move |(policies, labels)| {
         let policies: Vec<Arc<Policy>> = (0..)
             .zip(policies)
-            .map(|(number, (node, rules))| {
+            .map(|(number, (kind, node, rules))| {
                 let (parts, manners): (Vec<RuleParts>, Vec<Manners>) = rules.into_iter().unzip();
-                let mut policy = policy(number, parts);
+                let mut policy = policy_of(kind, number, parts);
                 for (rule, manners) in policy.rules.iter_mut().zip(manners) {
                     manners.apply(rule, node);
                 }
@@ -299,8 +299,8 @@ fn manners() -> impl Strategy<Value = Manners> {
     )
 }
 
-/// The rules of one subject, and whether that is nodes.
-fn rules() -> impl Strategy<Value = (bool, Vec<(RuleParts, Manners)>)> {
+/// The rules of one subject, their kind, and whether the subject is nodes.
+fn rules() -> impl Strategy<Value = (Kind, bool, Vec<(RuleParts, Manners)>)> {
     let effect =
         prop_oneof![6 => Just(Effect::Allow), 2 => Just(Effect::Deny), 1 => Just(Effect::Pass)];
     let direction = select(Direction::BOTH.to_vec());
@@ -312,15 +312,20 @@ fn rules() -> impl Strategy<Value = (bool, Vec<(RuleParts, Manners)>)> {
         port_items(),
         manners(),
     );
+    // The baseline of the latter gives way to whatever isolates.
+    let kind = prop_oneof![
+        4 => Just(Kind::CiliumNetworkPolicy),
+        1 => Just(Kind::ClusterNetworkPolicy),
+    ];
     let node = proptest::bool::weighted(0.15);
-    (selector(), node, vec(rule, 1..4)).prop_map(|(subject, node, rules)| {
+    (selector(), kind, node, vec(rule, 1..4)).prop_map(|(subject, kind, node, rules)| {
         let rules = rules.into_iter();
         let rules = rules.map(|(direction, effect, default_deny, peers, ports, manners)| {
             let subject = subject.clone();
             let parts = (subject, direction, effect, default_deny, peers, ports);
             (parts, manners)
         });
-        (node, rules.collect())
+        (kind, node, rules.collect())
     })
 }
 
@@ -404,9 +409,13 @@ fn redirect() -> impl Strategy<Value = Redirect> {
 
 /// The policy of these rules.
 pub(crate) fn policy(number: u32, rules: Vec<RuleParts>) -> Policy {
+    policy_of(Kind::CiliumNetworkPolicy, number, rules)
+}
+
+fn policy_of(kind: Kind, number: u32, rules: Vec<RuleParts>) -> Policy {
     let resource = Arc::new(ResourceName {
-        kind: Kind::CiliumNetworkPolicy,
-        namespace: Some("default".into()),
+        kind,
+        namespace: (kind == Kind::CiliumNetworkPolicy).then(|| "default".into()),
         name: format!("policy-{number}").into(),
     });
     let rules = (0..).zip(rules).map(

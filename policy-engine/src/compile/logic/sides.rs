@@ -417,7 +417,10 @@ fn sided(direction: Direction, group: &Group, of: Settling<'_>) -> Arc<Sided> {
         .iter()
         .filter_map(|number| Some((*number, of.rules.get(*number)?)))
         .filter(|(_, rule)| rule.direction == direction);
-    let (numbers, rules): (Vec<u32>, Vec<&Rule>) = of_direction.unzip();
+    let isolates = of_direction.clone().any(|(_, rule)| rule.default_deny);
+    // Whatever is listed here decides, so what gives way must not be.
+    let in_force = of_direction.filter(|(_, rule)| !(isolates && rule.is_fallback()));
+    let (numbers, rules): (Vec<u32>, Vec<&Rule>) = in_force.unzip();
     let places: Vec<u32> = (0..number_of(numbers.len())).collect();
     let endpoint = &group.endpoint;
     let mut sides = of_selecting(&endpoint.labels, &places, &rules, of.options);
