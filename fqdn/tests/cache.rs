@@ -9,6 +9,7 @@ use palisade_abi::{Address, EndpointId};
 use palisade_fqdn::{
     Answer, Bound, Cache, Changes, DnsName, Eviction, Limits, MatchPattern, Usage, journal,
 };
+use palisade_testkit::cases;
 use proptest::prelude::*;
 
 type Pair = (IpAddr, DnsName);
@@ -322,6 +323,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
     #[test]
     fn the_cache_does_what_the_list_does(steps in prop::collection::vec((step(), 0_u64..2500), 1..80)) {
         let (mut cache, mut model) = (Cache::new(LIMITS), Model::default());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use palisade_fqdn::{DnsName, Level, MatchPattern, PatternError, PatternId, PatternSet};
+use palisade_testkit::cases;
 use proptest::prelude::*;
 use regex::Regex;
 
@@ -230,6 +231,8 @@ fn a_refusal_names_the_byte() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
     #[test]
     fn the_schema_takes_what_its_expression_takes(text in "[ a*.-]{0,8}") {
         let schema = Regex::new("^([-a-zA-Z0-9_*]+[.]?)+$")?;
@@ -253,7 +256,7 @@ proptest! {
 
 proptest! {
     // Each case compiles dozens of expressions.
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases(64)))]
 
     #[test]
     fn a_set_finds_what_its_expressions_find(

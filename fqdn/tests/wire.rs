@@ -11,6 +11,7 @@ use palisade_fqdn::DnsName;
 use palisade_fqdn::wire::{
     self, ErrorCode, ExtendedError, Header, Message, Mismatch, Rcode, RecordType, Unacceptable,
 };
+use palisade_testkit::cases;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
@@ -158,6 +159,8 @@ const PROHIBITED: ExtendedError<'static> = ExtendedError {
 };
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
     #[test]
     fn the_view_reads_what_hickory_writes(whole in message()) {
         let bytes = whole.to_vec()?;

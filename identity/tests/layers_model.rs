@@ -10,6 +10,7 @@ use palisade_identity::{
     LayerSettings, Layers, LocalIdentities, NodeOwnLabels, Origin, Prefix, ResourceId, Source,
     Step,
 };
+use palisade_testkit::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -251,7 +252,7 @@ impl Mirror {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(cases(1_500)))]
 
     #[test]
     fn the_layers_are_what_a_recompute_from_everything_says(

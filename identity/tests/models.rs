@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use palisade_identity::{
     Allocator, Filter, Identity, Label, LabelSet, Range, Requirement, Selector,
 };
+use palisade_testkit::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -40,7 +41,7 @@ fn matched((source, _, text, open): &Rule, label: &Label) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(1_000)))]
 
     #[test]
     fn a_filter_keeps_what_its_rules_say_in_plain_words(

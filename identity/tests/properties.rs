@@ -8,6 +8,7 @@ use palisade_identity::{
     Allocation, Allocator, Identity, Ipcache, Label, LabelSet, Prefix, Range, Release, Requirement,
     Selector,
 };
+use palisade_testkit::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -117,7 +118,7 @@ fn contains(prefix: Prefix, address: IpAddr) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(2_000)))]
 
     #[test]
     fn a_selector_matches_as_its_requirements_read(labels in vec(label(), 0..6), asked in vec(asked(), 0..4)) {

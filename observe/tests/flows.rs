@@ -14,6 +14,7 @@ use palisade_observe::{
     DecodeError, DnsQuery, EndpointName, Filter, Flow, FlowVerdict, Origin, Outcome, Query,
     Resolver, Ring, Summary, Timestamp, decode,
 };
+use palisade_testkit::cases;
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
@@ -491,6 +492,8 @@ fn a_ring_keeps_the_last_and_tells_a_reader_what_it_missed() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
     #[test]
     fn whatever_the_kernel_says_is_an_error_or_two_clean_lines(
         mut bytes in prop::array::uniform32(any::<u8>()).prop_flat_map(|head| {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use palisade_policy::{Level, Options, ingest};
+use palisade_testkit::cases;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -23,7 +24,7 @@ enum Damage {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(cases(512)))]
 
     #[test]
     fn a_damaged_document_is_taken_or_refused(

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use palisade_policy::{
     Effect, Kind, NodeLabels, Options, Policy, PortMatch, Ports, Priority, ingest, print,
 };
+use palisade_testkit::cases;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(cases(512)))]
 
     #[test]
     fn what_is_printed_reads_back_as_the_same_rules(text in document()) {
@@ -29,7 +30,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
 
     #[test]
     fn a_kubernetes_policy_reads_back_as_the_same_rules(text in kubernetes()) {

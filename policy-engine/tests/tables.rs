@@ -27,6 +27,7 @@ use palisade_policy::{
     Effect, Image, LoadOrder, LocalEndpoint, NamedPorts, Options, Peer, PeerKind, Peers, PortMatch,
     PortRule, Ports, Priority, ProxyPorts, Tables,
 };
+use palisade_testkit::cases;
 use proptest::prelude::*;
 
 use self::history::{History, Loads, Question, ask, questions};
@@ -45,9 +46,9 @@ const SIZES: TableSizes = TableSizes {
     events: 4_096,
 };
 
-fn config(cases: u32) -> ProptestConfig {
+fn config(usual: u32) -> ProptestConfig {
     ProptestConfig {
-        cases,
+        cases: cases(usual),
         failure_persistence: None,
         ..ProptestConfig::default()
     }

@@ -3,7 +3,7 @@
 //! A test that needs a network makes one: namespaces with generated names, joined by veth pairs,
 //! with servers that live inside. Every part is a guard, so that a test that panics leaves as
 //! little behind as one that passes. Whoever uses [`Namespace`], [`link`] or [`BpfFs`] needs root;
-//! the packet builders and [`wait_for`] do not.
+//! the packet builders, [`wait_for`] and [`cases`] do not.
 //!
 //! ```text
 //!   Namespace ──run──▶ closure on a thread of its own, inside the namespace
@@ -41,6 +41,7 @@
 #![forbid(unsafe_code)]
 
 mod bpffs;
+mod cases;
 pub mod echo;
 mod error;
 pub mod link;
@@ -50,6 +51,7 @@ mod process;
 mod wait;
 
 pub use self::bpffs::BpfFs;
+pub use self::cases::cases;
 pub use self::error::Error;
 pub use self::namespace::Namespace;
 pub use self::process::Process;

@@ -12,6 +12,7 @@ mod leftovers;
 mod machine;
 mod report;
 mod setup;
+mod soak;
 mod steps;
 mod test;
 mod tidy;
@@ -32,6 +33,8 @@ TASKS
                                 --vm: what `vm` needs as well)
   demo [--json PATH] [...]      builds and runs the demo
   test [--pure]                 unit, property, conformance, packet and namespace tests, examples
+  soak [MINUTES]                the property tests with random seeds and many more cases, for ten
+                                minutes or as many as are given, or until one fails
   vm [-p CRATE] [FILTER]        the root tests on an old kernel (Debian's 6.1), under an emulator
      [--kernel PACKAGE]         or on the kernel of a package
   ci                            all that is asked of a change before it lands
@@ -67,6 +70,7 @@ fn run(words: &[&str]) -> Result<(), Failure> {
         ["demo", rest @ ..] => demo::run(rest),
         ["test"] => test::run(),
         ["test", "--pure"] => test::run_pure(),
+        ["soak", rest @ ..] => soak::run(rest),
         ["ci"] => ci::run(),
         ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),

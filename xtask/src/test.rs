@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test, or every one that needs no root.
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -12,6 +13,11 @@ use crate::machine::{is_root, line_as_root};
 use crate::setup;
 use crate::steps::Steps;
 
+/// The variable of the property tests that their random values follow from.
+pub(crate) const SEED: &str = "PROPTEST_RNG_SEED";
+/// A seed that is always the same: whether a change may land is not left to chance. Looking further
+/// is the work of `soak`.
+const FIXED_SEED: &str = "1";
 /// Crates that cannot be built without clang and libelf.
 const KERNEL_CRATES: [&str; 1] = ["palisade-datapath"];
 
@@ -66,8 +72,8 @@ pub(crate) fn run_pure() -> Result<(), Failure> {
     });
     let result = steps.finish();
     println!("\nleft out, because it needs root (cargo xtask test):");
-    for (package, test) in root_tests()? {
-        println!("  {package} --test {test}");
+    for Test { package, name, .. } in root_tests()? {
+        println!("  {package} --test {name}");
     }
     if !with_kernel {
         println!("left out, because clang or libelf is missing here (cargo xtask setup):");
@@ -80,12 +86,12 @@ pub(crate) fn run_pure() -> Result<(), Failure> {
 fn pure(features: &[&str], left_out: &[&str]) -> Result<Command, Failure> {
     let mut command = cargo(["test", "--workspace", "--lib", "--bins", "--examples"]);
     exclude(command.args(features), left_out);
-    for (package, test) in tests()? {
-        if !is_root_test(&test) && !left_out.contains(&package.as_str()) {
-            command.args(["--test", &test]);
+    for Test { package, name, .. } in tests()? {
+        if !is_root_test(&name) && !left_out.contains(&package.as_str()) {
+            command.args(["--test", &name]);
         }
     }
-    Ok(command)
+    Ok(with_seed(command))
 }
 
 fn exclude<'a>(command: &'a mut Command, packages: &[&str]) -> &'a mut Command {
@@ -107,20 +113,37 @@ pub(crate) fn rooted(scope: &str) -> Command {
     ]
     .into_iter()
     .chain(words);
-    cargo(words.chain(["--", "--test-threads=1"]))
+    with_seed(cargo(words.chain(["--", "--test-threads=1"])))
 }
 
-fn root_tests() -> Result<Vec<(String, String)>, Failure> {
+/// The same with the fixed seed, unless whoever calls has set one.
+fn with_seed(mut command: Command) -> Command {
+    if env::var_os(SEED).is_none() {
+        command.env(SEED, FIXED_SEED);
+    }
+    command
+}
+
+fn root_tests() -> Result<Vec<Test>, Failure> {
     let tests = tests()?.into_iter();
-    Ok(tests.filter(|(_, test)| is_root_test(test)).collect())
+    Ok(tests.filter(|test| is_root_test(&test.name)).collect())
 }
 
-fn is_root_test(name: &str) -> bool {
+pub(crate) fn is_root_test(name: &str) -> bool {
     name.starts_with("root_")
 }
 
-/// Every integration test of the workspace: its crate and its name.
-fn tests() -> Result<Vec<(String, String)>, Failure> {
+/// An integration test.
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Test {
+    pub(crate) package: String,
+    pub(crate) name: String,
+    /// The file that it begins with.
+    pub(crate) source: PathBuf,
+}
+
+/// Every integration test of the workspace.
+pub(crate) fn tests() -> Result<Vec<Test>, Failure> {
     let metadata = metadata()?;
     let mut tests = Vec::new();
     for package in list(&metadata, "packages") {
@@ -131,8 +154,13 @@ fn tests() -> Result<Vec<(String, String)>, Failure> {
         for target in list(package, "targets") {
             let is_test = list(target, "kind").any(|kind| kind.as_str() == Some("test"));
             let test = target.get("name").and_then(Value::as_str);
-            if let (true, Some(test)) = (is_test, test) {
-                tests.push((name.to_owned(), test.to_owned()));
+            let source = target.get("src_path").and_then(Value::as_str);
+            if let (true, Some(test), Some(source)) = (is_test, test, source) {
+                tests.push(Test {
+                    package: name.to_owned(),
+                    name: test.to_owned(),
+                    source: source.into(),
+                });
             }
         }
     }
@@ -161,6 +189,17 @@ mod tests {
                 .any(|word| word.to_string_lossy().starts_with("root_"))
         );
         let left_out = root_tests().unwrap();
-        assert!(left_out.contains(&("palisade-testkit".to_owned(), "root_namespace".to_owned())));
+        let namespace = |test: &Test| {
+            (test.package.as_str(), test.name.as_str()) == ("palisade-testkit", "root_namespace")
+        };
+        assert!(left_out.iter().any(namespace));
+    }
+
+    #[test]
+    fn a_seed_is_set_for_whatever_runs_properties() {
+        for command in [pure(&[], &[]).unwrap(), rooted("--workspace")] {
+            let mut set = command.get_envs().filter(|(_, value)| value.is_some());
+            assert!(env::var_os(SEED).is_some() || set.any(|(name, _)| name == SEED));
+        }
     }
 }

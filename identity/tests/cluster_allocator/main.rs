@@ -10,6 +10,7 @@ mod store;
 mod world;
 
 use palisade_identity::{Identity, StoreEvent};
+use palisade_testkit::cases;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -41,7 +42,7 @@ fn happen(world: &mut World, (what, at, pick): Happening) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(cases(400)))]
 
     #[test]
     fn labels_and_numbers_in_use_belong_to_each_other(

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use palisade_abi::Write;
 use palisade_node::{Checkpoint, Checkpointing, Config, Event, Node, Plan};
+use palisade_testkit::cases;
 use proptest::prelude::*;
 
 use self::kernel::Kernel;
@@ -26,7 +27,7 @@ use self::model::{Decisions, HALVES, Model};
 use self::world::{Happening, config, happenings};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases(128)))]
 
     #[test]
     fn every_flow_meets_the_old_decision_or_the_new_one(story in happenings()) {

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use palisade_proxy::Reject;
+use palisade_testkit::cases;
 use proptest::prelude::*;
 
 use crate::lab::{
@@ -64,7 +65,7 @@ fn assert_sees_nothing(server: &Server, lab: &Lab) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases(24)))]
 
     /// Whatever mix of names and ways, exactly the allowed queries reach the server.
     #[test]
