@@ -10,8 +10,9 @@
 mod world;
 
 use palisade_abi::{Action, Direction, Identity, Protocol, ProxyPort, TableSizes};
-use palisade_policy::flat::{Entry, FlatPolicy, Key, PortPrefix, policies};
+use palisade_policy::flat::{Entry, FlatPolicy, Key, PortPrefix, count, policies};
 use palisade_policy::{Desired, Tables};
+use palisade_testkit::cases;
 use proptest::prelude::*;
 
 use self::world::World;
@@ -28,9 +29,9 @@ const SIZES: TableSizes = TableSizes {
     events: 4_096,
 };
 
-fn config(cases: u32) -> ProptestConfig {
+fn config(usual: u32) -> ProptestConfig {
     ProptestConfig {
-        cases,
+        cases: cases(usual),
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -68,6 +69,33 @@ proptest! {
     }
 
     #[test]
+    fn an_entry_is_laid_out_as_the_map_has_it(worlds in world::worlds(1)) {
+        for (key, entry) in worlds.iter().flat_map(every_entry) {
+            let bytes = entry.to_bytes(key);
+            let proxy = entry.proxy_port.map_or(0, ProxyPort::get);
+            prop_assert_eq!(&bytes[..2], &proxy.to_be_bytes());
+            // Bits 1 and 2 are reserved.
+            let denies = u8::from(entry.action() == Action::Deny);
+            prop_assert_eq!(bytes[2] & 0b111, denies);
+            prop_assert_eq!(u32::from(bytes[2] >> 3) + 40, u32::from(key.prefix_length()));
+            prop_assert_eq!((bytes[3] & 0x7f, bytes[3] >> 7 == 1), (entry.auth.kind(), entry.auth.is_explicit()));
+            prop_assert_eq!(&bytes[4..8], &entry.precedence.get().to_ne_bytes());
+            prop_assert_eq!(&bytes[8..], &[0; 4]);
+        }
+    }
+
+    #[test]
+    fn entries_are_counted_as_they_are_made(worlds in world::worlds(1)) {
+        for world in &worlds {
+            let all: usize = policies(&world.desired()).iter().flatten().map(FlatPolicy::len).sum();
+            prop_assert_eq!(count(&world.desired()), u64::try_from(all).unwrap());
+            let mut tables = Tables::new(SIZES);
+            tables.update(&world.desired()).unwrap();
+            prop_assert_eq!(tables.flat_entries(), count(&world.desired()));
+        }
+    }
+
+    #[test]
     fn a_key_is_laid_out_as_the_map_has_it(
         identity: u32, egress: bool, protocol in 1_u8.., port: u16, length in 0_u8..=16,
     ) {
@@ -81,6 +109,13 @@ proptest! {
         prop_assert_eq!(&bytes[10..], &ports.port().to_be_bytes());
         prop_assert!(ports.covers(PortPrefix::exact(Protocol::new(protocol), port)));
     }
+}
+
+fn every_entry(world: &World) -> Vec<(Key, Entry)> {
+    let policies = policies(&world.desired()).into_iter().flatten();
+    policies
+        .flat_map(|policy| policy.entries().collect::<Vec<_>>())
+        .collect()
 }
 
 fn entries<E>(policy: Result<FlatPolicy, E>) -> Option<Vec<(Key, Entry)>> {

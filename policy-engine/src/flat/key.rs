@@ -169,3 +169,17 @@ impl fmt::Display for Key {
         write!(f, "{} {} {}", self.direction, self.identity, self.ports)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_become_the_fewest_prefixes() {
+        let count = |ports| PortPrefix::cover(Protocol::TCP, &ports).len();
+        assert_eq!(count(80..=80), 1);
+        assert_eq!(count(0..=65_535), 1);
+        assert_eq!(count(1..=65_535), 16);
+        assert_eq!(count(1..=65_534), 30);
+    }
+}

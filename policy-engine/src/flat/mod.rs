@@ -95,3 +95,11 @@ pub fn policy(desired: &Desired<'_>, endpoint: &LocalEndpoint) -> Result<FlatPol
 pub fn policies(desired: &Desired<'_>) -> Vec<Result<FlatPolicy, Conflict>> {
     World::new(desired).policies(desired.endpoints)
 }
+
+/// How many entries the policies of all endpoints have. Those whose rules contradict each other
+/// have none.
+///
+/// It keeps few entries at a time, where [`policies`] has them all.
+pub fn count(desired: &Desired<'_>) -> u64 {
+    World::new(desired).count()
+}

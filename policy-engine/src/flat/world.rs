@@ -62,15 +62,7 @@ impl<'a> World<'a> {
     where
         'a: 'e,
     {
-        let mut selecting: HashMap<&LabelSet, Vec<u32>> = HashMap::new();
-        let mut of_endpoint = Vec::new();
-        for endpoint in endpoints {
-            let places = selecting
-                .entry(&endpoint.labels)
-                .or_insert_with_key(|labels| self.selecting(labels));
-            let sides = Direction::BOTH.map(|direction| self.in_force(endpoint, places, direction));
-            of_endpoint.push((endpoint.id, sides));
-        }
+        let of_endpoint = self.directions(endpoints);
         let sides = of_endpoint.iter().flat_map(|(_, sides)| sides);
         let selections = self.selections(sides);
         let mut known: HashMap<InForce<'_>, Result<Arc<FlatSide>, Conflict>> = HashMap::new();
@@ -94,6 +86,45 @@ impl<'a> World<'a> {
         let all = of_endpoint.into_iter();
         all.map(|(endpoint, sides)| policy(endpoint, sides))
             .collect()
+    }
+
+    /// How many entries the policies of all endpoints have. Only those of one direction are there
+    /// at a time.
+    pub(super) fn count(&self) -> u64 {
+        let of_endpoint = self.directions(self.desired.endpoints);
+        let sides = of_endpoint.iter().flat_map(|(_, sides)| sides);
+        let selections = self.selections(sides);
+        let mut known: HashMap<&InForce<'_>, Option<u64>> = HashMap::new();
+        let mut count = |in_force| {
+            *known.entry(in_force).or_insert_with(|| {
+                let side = self.side(in_force, &selections).ok()?;
+                u64::try_from(side.len()).ok()
+            })
+        };
+        let all = of_endpoint.iter();
+        // Rules that contradict each other are not in force, in neither direction.
+        all.filter_map(|(_, [one, other])| Some(count(one)? + count(other)?))
+            .sum()
+    }
+
+    /// What decides the entries of these endpoints, in their order.
+    fn directions<'e>(
+        &self,
+        endpoints: impl IntoIterator<Item = &'e LocalEndpoint>,
+    ) -> Vec<(EndpointId, [InForce<'e>; 2])>
+    where
+        'a: 'e,
+    {
+        let mut selecting: HashMap<&LabelSet, Vec<u32>> = HashMap::new();
+        let mut all = Vec::new();
+        for endpoint in endpoints {
+            let places = selecting
+                .entry(&endpoint.labels)
+                .or_insert_with_key(|labels| self.selecting(labels));
+            let sides = Direction::BOTH.map(|direction| self.in_force(endpoint, places, direction));
+            all.push((endpoint.id, sides));
+        }
+        all
     }
 
     /// The places of the rules that select an endpoint with these labels.

@@ -86,7 +86,7 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    fn desired(&self) -> Desired<'_> {
+    pub(crate) fn desired(&self) -> Desired<'_> {
         Desired {
             identities: &self.identities,
             endpoints: &self.endpoints,
