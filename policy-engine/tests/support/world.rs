@@ -105,7 +105,7 @@ pub(crate) fn worlds(count: usize) -> impl Strategy<Value = Vec<World>> {
             .zip(policies)
             .map(|(number, (kind, node, rules))| {
                 let (parts, manners): (Vec<RuleParts>, Vec<Manners>) = rules.into_iter().unzip();
-                let mut policy = policy_of(kind, number, parts);
+                let mut policy = of_kind(kind, policy(number, parts));
                 for (rule, manners) in policy.rules.iter_mut().zip(manners) {
                     manners.apply(rule, node);
                 }
@@ -409,13 +409,9 @@ fn redirect() -> impl Strategy<Value = Redirect> {
 
 /// The policy of these rules.
 pub(crate) fn policy(number: u32, rules: Vec<RuleParts>) -> Policy {
-    policy_of(Kind::CiliumNetworkPolicy, number, rules)
-}
-
-fn policy_of(kind: Kind, number: u32, rules: Vec<RuleParts>) -> Policy {
     let resource = Arc::new(ResourceName {
-        kind,
-        namespace: (kind == Kind::CiliumNetworkPolicy).then(|| "default".into()),
+        kind: Kind::CiliumNetworkPolicy,
+        namespace: Some("default".into()),
         name: format!("policy-{number}").into(),
     });
     let rules = (0..).zip(rules).map(
@@ -441,6 +437,19 @@ fn policy_of(kind: Kind, number: u32, rules: Vec<RuleParts>) -> Policy {
         location: place(number, 1),
         resource: resource.clone(),
     }
+}
+
+fn of_kind(kind: Kind, mut policy: Policy) -> Policy {
+    let resource = Arc::new(ResourceName {
+        kind,
+        namespace: (kind == Kind::CiliumNetworkPolicy).then(|| "default".into()),
+        name: policy.resource.name.clone(),
+    });
+    for rule in &mut policy.rules {
+        rule.resource = resource.clone();
+    }
+    policy.resource = resource;
+    policy
 }
 
 /// A place in the file of a policy.
