@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use palisade_abi::{Mode, Protocol, TableSizes};
+use palisade_abi::{DenyAnswer, Mode, Protocol, TableSizes};
 use palisade_fqdn::Limits;
 use palisade_identity::{Label, LabelSet, Source};
 use palisade_policy::{AllowLocalhost, NamedPorts, Options};
@@ -71,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) state: PathBuf,
     /// Whether policy is enforced or only reported.
     pub(crate) mode: Mode,
+    /// What the sender of a packet that policy denies is told.
+    pub(crate) deny_answer: DenyAnswer,
     /// What happens at the end.
     pub(crate) on_exit: OnExit,
     /// The node's own addresses.
@@ -181,6 +183,7 @@ impl Config {
             policies: folder.join(wire.policies),
             state: place(wire.state, "state"),
             mode: wire.mode,
+            deny_answer: wire.deny_answer,
             on_exit: match wire.on_exit {
                 wire::OnExit::Detach => OnExit::Detach,
                 wire::OnExit::Keep => OnExit::Keep,
@@ -279,6 +282,7 @@ mod tests {
 node: n1
 policies: policies
 on-exit: keep
+deny-answer: reset
 endpoints:
 - name: shop/web
   netns: /run/netns/web
@@ -300,6 +304,7 @@ endpoints:
         assert_eq!(config.policies, Path::new("/etc/palisade/policies"));
         assert_eq!(config.socket, Path::new("/run/palisade/n1/palisade.sock"));
         assert_eq!(config.on_exit, OnExit::Keep);
+        assert_eq!(config.deny_answer, DenyAnswer::Reset);
         let mut endpoints = config.endpoints.iter();
         let web = endpoints.find(|one| &*one.name == "shop/web").unwrap();
         assert_eq!(
@@ -318,7 +323,7 @@ endpoints:
     fn an_unknown_key_is_refused_with_its_line() {
         let error = parse(&format!("{TEXT}  colour: red\n")).unwrap_err();
         assert!(error.to_string().contains("colour"), "{error}");
-        assert!(error.to_string().contains("line 14"), "{error}");
+        assert!(error.to_string().contains("line 15"), "{error}");
     }
 
     #[test]

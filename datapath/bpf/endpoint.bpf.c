@@ -11,6 +11,7 @@
  */
 #include <linux/bpf.h>
 
+#include "lib/answer.h"
 #include "lib/decide.h"
 #include "lib/deliver.h"
 #include "lib/fragment.h"
@@ -25,6 +26,7 @@ struct abi_layouts {
 	struct slot slot;
 	struct raw_event raw_event;
 	enum datapath_mode mode;
+	enum deny_answer deny_answer;
 	enum policy_size policy_size;
 	enum port_index port_index;
 	enum direction direction;
@@ -79,7 +81,7 @@ static __always_inline int from_container_ip(struct __sk_buff *skb, struct run *
 		run->needs = entry && ct_is_reply(run, entry) ? NEED_INGRESS : NEED_EGRESS;
 	reason = judge(run, entry);
 	if (reason)
-		return drop(run, reason);
+		return refuse(skb, run, reason);
 	/* The stack puts fragments together and forgets the socket that was chosen for one. */
 	if (run->packet.flags & PACKET_FRAGMENT &&
 	    (run->proxy_port || run->key.zone == ZONE_PROXY_LEG))
@@ -132,6 +134,8 @@ static __always_inline int to_container_ip(struct __sk_buff *skb, struct run *ru
 	if (!destination || destination->ifindex != skb->ifindex)
 		return drop(run, DROP_NO_ENDPOINT);
 	run->endpoint = destination->id;
+	if (kind == MARK_ANSWER)
+		return pass(run);
 	local_source = endpoint_of(&run->packet.tuple.source) != NULL;
 	if (local_source && !is_vouched(kind))
 		return drop(run, DROP_FORGED_SOURCE);

@@ -58,7 +58,9 @@ same_layout!(
         close_timeout,
         other_timeout,
         redirect_peer,
-        pad,
+        deny_answer,
+        node_ipv4,
+        node_ipv6,
     }
 );
 same_layout!(
@@ -179,6 +181,9 @@ const fn port_index(protocol: abi::Protocol) -> u32 {
 same_const! {
     abi::Mode::Enforce as u32, datapath_mode::MODE_ENFORCE;
     abi::Mode::Audit as u32, datapath_mode::MODE_AUDIT;
+    abi::DenyAnswer::Silent as u32, deny_answer::DENY_SILENT;
+    abi::DenyAnswer::Icmp as u32, deny_answer::DENY_ICMP;
+    abi::DenyAnswer::Reset as u32, deny_answer::DENY_RESET;
     abi::IDENTITY_PAGES, policy_size::IDENTITY_PAGES;
     abi::IDENTITY_PAGE_LEN, policy_size::IDENTITY_PAGE_LEN;
     abi::PORT_INDEXES, policy_size::PORT_INDEXES;
@@ -214,6 +219,7 @@ same_const! {
     abi::MarkKind::ToProxy as u32, mark_kind::MARK_TO_PROXY;
     abi::MarkKind::ProxyReturn as u32, mark_kind::MARK_PROXY_RETURN;
     abi::MarkKind::ProxyForward as u32, mark_kind::MARK_PROXY_FORWARD;
+    abi::MarkKind::Answer as u32, mark_kind::MARK_ANSWER;
     abi::MarkKind::Identity as u32, mark_kind::MARK_IDENTITY;
     abi::EVENT_DROP as u32, event_kind::EVENT_DROP;
     abi::EVENT_VERDICT as u32, event_kind::EVENT_VERDICT;

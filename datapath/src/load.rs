@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use libbpf_rs::ErrorKind;
 use libbpf_rs::skel::SkelBuilder;
-use palisade_abi::DatapathConfig;
+use palisade_abi::{Address, DatapathConfig};
 use thiserror::Error as ThisError;
 
 use crate::maps::{Map, Maps};
@@ -119,9 +119,18 @@ fn configure(open: &mut OpenEndpointSkel<'_>, config: &DatapathConfig) -> Result
         close_timeout: config.close_timeout,
         other_timeout: config.other_timeout,
         redirect_peer: config.redirect_peer,
-        pad: 0,
+        deny_answer: config.deny_answer,
+        node_ipv4: address(config.node_ipv4),
+        node_ipv6: address(config.node_ipv6),
     };
     Ok(())
+}
+
+/// An address as the programs have it: words that already stand in network order.
+fn address(address: Address) -> types::address {
+    types::address {
+        words: zerocopy::transmute!(address),
+    }
 }
 
 /// Every map is made by us, so that it is the same whether the programs are there or not.

@@ -32,6 +32,8 @@ enum Expect {
     Answer,
     /// Dropped for a reason, by the rule with this cookie (0: by none).
     Drop(DropReason, u32),
+    /// Dropped for a reason, and its sender told.
+    Refuse(DropReason),
     /// Dropped without a word.
     Silence,
 }
@@ -40,7 +42,7 @@ use DropReason::{
     AuthRequired, ForgedSource, Fragment, InvalidSource, Malformed, NoEndpoint, NoProxy, Policy,
     PolicyDeny, ProxyLeg, TtlExceeded, UnsupportedL2,
 };
-use Expect::{Answer, Drop, Pass, Peer, Silence};
+use Expect::{Answer, Drop, Pass, Peer, Refuse, Silence};
 use Place::{FromDb, FromNobody, FromWeb, ToDb, ToNobody, ToWeb};
 
 /// Name, where the packet is seen, with which mark, the packet, what becomes of it.
@@ -80,7 +82,7 @@ const ROWS: &[Row] = &[
     ("another endpoint's address", FromWeb, 0, |f| tcp_from(f.db(), f.web()), Drop(InvalidSource, 0)),
     ("an address of the world", FromWeb, 0, |f| tcp_from(f.site(), f.db()), Drop(InvalidSource, 0)),
     ("a device without a record", FromNobody, 0, |f| tcp(f, 80), Drop(InvalidSource, 0)),
-    ("a last hop", FromWeb, 0, |f| syn(f.web(), f.db(), 80).ttl(1).bytes(), Drop(TtlExceeded, 0)),
+    ("a last hop", FromWeb, 0, |f| syn(f.web(), f.db(), 80).ttl(1).bytes(), Refuse(TtlExceeded)),
     ("one hop left", FromWeb, 0, |f| syn(f.web(), f.db(), 80).ttl(2).bytes(), Peer),
     ("from the world, allowed", ToWeb, 0, |f| arrives(f, 8080), Pass),
     ("from the world, not allowed", ToWeb, 0, |f| arrives(f, 8081), Drop(Policy, 29)),
@@ -157,6 +159,7 @@ fn every_packet_of_the_table_meets_its_fate() {
                 Pass => (TcAction::Pass, None),
                 Peer | Answer => (TcAction::Redirect, None),
                 Drop(reason, cookie) => (TcAction::Drop, Some((reason, cookie))),
+                Refuse(reason) => (TcAction::Redirect, Some((reason, 0))),
                 Silence => (TcAction::Drop, None),
             };
             assert_eq!(outcome.action, action, "{context}");
@@ -169,7 +172,7 @@ fn every_packet_of_the_table_meets_its_fate() {
                 ),
                 Peer => assert_delivered(&frame, &outcome.data, family, &context),
                 Silence => assert!(events.is_empty(), "{context}"),
-                Answer | Drop(..) => {}
+                Answer | Drop(..) | Refuse(_) => {}
             }
             for event in &events {
                 let ipv6 = event.flags & EVENT_FLAG_IPV6 != 0;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use palisade_abi::{Mode, TableSizes};
+use palisade_abi::{DenyAnswer, Mode, TableSizes};
 use palisade_fqdn::Limits;
 use serde::Deserialize;
 
@@ -19,6 +19,8 @@ pub(super) struct Config {
     pub(super) state: Option<PathBuf>,
     #[serde(default)]
     pub(super) mode: Mode,
+    #[serde(default)]
+    pub(super) deny_answer: DenyAnswer,
     #[serde(default)]
     pub(super) on_exit: OnExit,
     #[serde(default)]

@@ -48,18 +48,14 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     let mut netlink = Netlink::open()?;
     let proxy = bind(&state)?;
     mount::ensure(&config.bpffs)?;
-    let datapath = Datapath::open(&DatapathConfig::new(
-        &config.bpffs,
-        config.tables,
-        config.mode,
-    ))?;
+    let hosts = host_addresses(&config, &mut netlink)?;
+    let datapath = Datapath::open(&datapath_config(&config, &hosts))?;
     let found = datapath.dump()?;
     let checkpoint = state.checkpoint()?.unwrap_or_default();
     let limits = config.names;
     let setup = NodeConfig::new(config.options.clone(), config.tables, limits);
     let mut node = Node::restore(setup, &checkpoint, found)?;
     let ports = ProxyPorts::from_iter([(PolicyProxy::Dns, proxy.port())]);
-    let hosts = host_addresses(&config, &mut netlink)?;
     for event in [
         Event::Proxy(ports),
         Event::HostAddresses(hosts),
@@ -87,6 +83,22 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     let ended = agent.run(&receive);
     drop(proxy);
     finish(&shared.config, &agent.into_state(), ended)
+}
+
+/// What the programs are told.
+fn datapath_config(config: &Config, hosts: &BTreeSet<IpAddr>) -> DatapathConfig {
+    let mut datapath = DatapathConfig::new(&config.bpffs, config.tables, config.mode);
+    let programs = &mut datapath.programs;
+    programs.deny_answer = config.deny_answer as u32;
+    // Any of its own will do for a node that speaks of a packet's last hop.
+    for host in hosts {
+        match host {
+            IpAddr::V4(v4) => programs.node_ipv4 = (*v4).into(),
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => {}
+            IpAddr::V6(v6) => programs.node_ipv6 = (*v6).into(),
+        }
+    }
+    datapath
 }
 
 /// Leaves the node as the configuration asks, or after a failure as it is.

@@ -15,6 +15,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct Address([u8; 16]);
 
 impl Address {
+    /// All zero: nobody's address.
+    pub const UNSPECIFIED: Self = Self([0; 16]);
+
     /// Wraps the bytes that a map or an event carries.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)

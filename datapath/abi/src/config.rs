@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::Address;
+
 /// Whether policy is enforced or only reported.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -13,6 +15,21 @@ pub enum Mode {
     Enforce = 0,
     /// What policy denies passes, with an event that says so.
     Audit = 1,
+}
+
+/// What the sender of a packet that policy denies is told.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[repr(u32)]
+pub enum DenyAnswer {
+    /// Nothing.
+    #[default]
+    Silent = 0,
+    /// An ICMP error: prohibited by an administrator.
+    Icmp = 1,
+    /// TCP: a reset, so that a client gives up at once; else the ICMP error.
+    Reset = 2,
 }
 
 /// Elements of each decision table and map; the loader refuses what the kernel cannot hold.
@@ -87,8 +104,12 @@ pub struct DatapathConfig {
     pub other_timeout: u32,
     /// 1 to deliver to local endpoints with `bpf_redirect_peer`, 0 to go through the stack.
     pub redirect_peer: u32,
-    /// Always 0.
-    pub pad: u32,
+    /// A [`DenyAnswer`].
+    pub deny_answer: u32,
+    /// The node's IPv4 address towards the network, by which it speaks; unspecified if it has none.
+    pub node_ipv4: Address,
+    /// The node's IPv6 address towards the network, by which it speaks; unspecified if it has none.
+    pub node_ipv6: Address,
 }
 
 impl DatapathConfig {
@@ -108,7 +129,9 @@ impl DatapathConfig {
             close_timeout: 10,
             other_timeout: 60,
             redirect_peer: 1,
-            pad: 0,
+            deny_answer: DenyAnswer::Silent as u32,
+            node_ipv4: Address::UNSPECIFIED,
+            node_ipv6: Address::UNSPECIFIED,
         }
     }
 }

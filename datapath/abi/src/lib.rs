@@ -36,7 +36,7 @@ mod state;
 mod table;
 
 pub use self::address::{Address, Prefix, PrefixError, PrefixParseError};
-pub use self::config::{DatapathConfig, Mode, TableSizes};
+pub use self::config::{DatapathConfig, DenyAnswer, Mode, TableSizes};
 pub use self::conntrack::{
     CtEntry, CtKey, FLOW_CLOSING_ORIGINAL, FLOW_CLOSING_REPLY, FLOW_ORIGINAL_IS_HIGH,
     FLOW_SEEN_REPLY, FLOW_SOURCE_FROM_MARK, HALF_DECIDED, HALF_FOREIGN, HALF_UNDECIDED, Half,

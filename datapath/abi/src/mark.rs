@@ -16,6 +16,8 @@ pub enum MarkKind {
     ProxyReturn = 0x0a00,
     /// From the proxy to the server, in the name of the client whose identity it carries.
     ProxyForward = 0x0b00,
+    /// Made by a program: an ICMP error or a reset to the sender of what it dropped.
+    Answer = 0x0c00,
     /// From an endpoint of this node, whose identity it carries.
     Identity = 0x0f00,
 }

@@ -2,11 +2,18 @@
 /* What the loader fixes before a program is loaded. Twin of abi/src/config.rs. */
 #pragma once
 
-#include <linux/types.h>
+#include "address.h"
 
 enum datapath_mode {
 	MODE_ENFORCE = 0,
 	MODE_AUDIT = 1, /* what policy denies passes, with an event that says so */
+};
+
+/* What the sender of a packet that policy denies is told. */
+enum deny_answer {
+	DENY_SILENT = 0,
+	DENY_ICMP = 1, /* that it is prohibited */
+	DENY_RESET = 2, /* TCP: a reset, else as DENY_ICMP */
 };
 
 struct datapath_config {
@@ -23,6 +30,8 @@ struct datapath_config {
 	__u32 close_timeout;
 	__u32 other_timeout;
 	__u32 redirect_peer; /* 1: deliver with bpf_redirect_peer, 0: through the stack */
-	__u32 pad;
+	__u32 deny_answer; /* enum deny_answer */
+	struct address node_ipv4; /* the node's address towards the network; zero if it has none */
+	struct address node_ipv6;
 };
-_Static_assert(sizeof(struct datapath_config) == 56, "struct datapath_config");
+_Static_assert(sizeof(struct datapath_config) == 88, "struct datapath_config");

@@ -13,6 +13,7 @@ enum mark_kind {
 	MARK_TO_PROXY = 0x0200,
 	MARK_PROXY_RETURN = 0x0a00, /* from the proxy to the client it answers */
 	MARK_PROXY_FORWARD = 0x0b00, /* from the proxy, in the name of the client it carries */
+	MARK_ANSWER = 0x0c00, /* made by a program, to the sender of what it dropped */
 	MARK_IDENTITY = 0x0f00, /* from an endpoint of this node */
 };
 

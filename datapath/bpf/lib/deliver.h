@@ -8,6 +8,7 @@
 #include <linux/pkt_cls.h>
 
 #include "../abi/mark.h"
+#include "answer.h"
 #include "event.h"
 
 static __always_inline int pass(const struct run *run)
@@ -42,7 +43,7 @@ static __always_inline int deliver_to_peer(struct __sk_buff *skb, struct run *ru
 	struct ethhdr *eth;
 
 	if (run->packet.ttl <= 1)
-		return drop(run, DROP_TTL_EXCEEDED);
+		return expire(skb, run);
 	if (!(run->packet.flags & PACKET_IPV6))
 		headers = ETH_HLEN + sizeof(struct iphdr);
 	data = (void *)(__u64)skb->data;
@@ -60,6 +61,8 @@ static __always_inline int deliver_to_peer(struct __sk_buff *skb, struct run *ru
 		if ((void *)(ip + 1) > data_end)
 			return drop(run, DROP_MALFORMED);
 		ip->hop_limit -= 1;
+		/* The header of IPv6 has no sum of its own to even this out in the device's. */
+		bpf_csum_update(skb, (__u16)~bpf_htons(1));
 	} else {
 		struct iphdr *ip = data + ETH_HLEN;
 

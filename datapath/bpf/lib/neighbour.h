@@ -108,9 +108,7 @@ static __always_inline __be16 advert_checksum(struct neighbour_reply *reply)
 
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&reply->ip.saddr, 2 * sizeof(struct in6_addr), sum);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&reply->advert, sizeof(reply->advert), sum);
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum & 0xffff;
+	return fold(sum);
 }
 
 /* Turns the solicitation into the answer to it, with the link address of the gateway. */

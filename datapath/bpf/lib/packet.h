@@ -63,6 +63,11 @@ static __always_inline int same_address(const struct address *a, const struct ad
 	       a->words[2] == b->words[2] && a->words[3] == b->words[3];
 }
 
+static __always_inline int is_unspecified(const struct address *address)
+{
+	return !address->words[0] && !address->words[1] && !address->words[2] && !address->words[3];
+}
+
 static __always_inline int is_ipv4(const struct address *address)
 {
 	return !address->words[0] && !address->words[1] &&

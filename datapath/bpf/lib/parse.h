@@ -74,11 +74,6 @@ static __always_inline int is_link_local_group(const struct address *address)
 	return (address->words[0] & bpf_htonl(0xffff0000)) == bpf_htonl(0xff020000);
 }
 
-static __always_inline int is_unspecified(const struct address *address)
-{
-	return !address->words[0] && !address->words[1] && !address->words[2] && !address->words[3];
-}
-
 static __always_inline int is_icmp_error(__u8 protocol, __u8 type)
 {
 	if (protocol == IPPROTO_ICMPV6)

@@ -22,9 +22,9 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
 use palisade_abi::{
-    Address, Cookie, CtEntry, CtKey, DatapathConfig, Direction, DropReason, EVENT_DROP, EndpointId,
-    EndpointRecord, Identity, IpcacheEntry, Mode, Port, Prefix, Protocol, RawEvent, Table,
-    TableSizes, Verdict, Write,
+    Address, Cookie, CtEntry, CtKey, DatapathConfig, DenyAnswer, Direction, DropReason, EVENT_DROP,
+    EndpointId, EndpointRecord, Identity, IpcacheEntry, Mode, Port, Prefix, Protocol, RawEvent,
+    Table, TableSizes, Verdict, Write,
 };
 use palisade_datapath::netlink::Netlink;
 use palisade_datapath::{Events, Frame, Map, Maps, Outcome, Programs};
@@ -144,6 +144,7 @@ pub struct Rig {
 /// What the tests change of the configuration.
 pub struct Setup {
     pub mode: Mode,
+    pub deny_answer: DenyAnswer,
     pub redirect_peer: bool,
     pub own: BTreeMap<Map, OwnedFd>,
 }
@@ -152,6 +153,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             mode: Mode::Enforce,
+            deny_answer: DenyAnswer::Silent,
             redirect_peer: true,
             own: BTreeMap::new(),
         }
@@ -177,6 +179,9 @@ impl Rig {
         let maps = Maps::create_with(sizes, setup.own).unwrap();
         let config = DatapathConfig {
             redirect_peer: u32::from(setup.redirect_peer),
+            deny_answer: setup.deny_answer as u32,
+            node_ipv4: Family::V4.host().into(),
+            node_ipv6: Family::V6.host().into(),
             ..DatapathConfig::new(sizes, setup.mode)
         };
         let programs = Programs::load(&maps, &config).unwrap_or_else(|error| panic!("{error}"));

@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use palisade_abi::{
-    DropReason, EVENT_DROP, EndpointId, EndpointRecord, Identity, IpcacheEntry, Mode, Prefix,
-    RawEvent, Table, Write,
+    DatapathConfig, DropReason, EVENT_DROP, EndpointId, EndpointRecord, Identity, IpcacheEntry,
+    Mode, Prefix, RawEvent, Table, Write,
 };
 use palisade_datapath::netlink::{Netlink, Route, Veth, set_sysctl};
 use palisade_datapath::{Config, Datapath, Events, Hook, route};
@@ -33,6 +33,13 @@ pub struct Pod {
 
 impl Node {
     pub fn new(hook: Hook, redirect_peer: bool) -> Self {
+        Self::with(hook, |programs| {
+            programs.redirect_peer = u32::from(redirect_peer);
+        })
+    }
+
+    /// A node whose programs are configured otherwise.
+    pub fn with(hook: Hook, change: impl FnOnce(&mut DatapathConfig)) -> Self {
         let bpffs = BpfFs::mount().expect("these tests need root");
         let host = Namespace::new("node").unwrap();
         let site = Namespace::new("site").unwrap();
@@ -54,7 +61,9 @@ impl Node {
         let db = pod(&host, "db", DB, DB_IDENTITY);
         let mut config = Config::new(bpffs.path().join("palisade"), SIZES, Mode::Enforce);
         config.hook = hook;
-        config.programs.redirect_peer = u32::from(redirect_peer);
+        config.programs.node_ipv4 = node_address(Family::V4).into();
+        config.programs.node_ipv6 = node_address(Family::V6).into();
+        change(&mut config.programs);
         let datapath = host.run(|| {
             let mut datapath = Datapath::open(&config).unwrap_or_else(|error| panic!("{error}"));
             datapath.apply_all(&records(&web, &db)).unwrap();
@@ -194,14 +203,19 @@ fn inner_end(addresses: &[IpAddr]) -> [u8; 6] {
     device.mac
 }
 
+/// The node's own address towards the site.
+pub fn node_address(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => [192, 0, 2, 1].into(),
+        Family::V6 => "2001:db8::1".parse().unwrap(),
+    }
+}
+
 fn records(web: &Pod, db: &Pod) -> Vec<Write> {
     let mut writes = Vec::new();
     for family in Family::BOTH {
         let site = Prefix::exact(family.site());
-        let node: IpAddr = match family {
-            Family::V4 => [192, 0, 2, 1].into(),
-            Family::V6 => "2001:db8::1".parse().unwrap(),
-        };
+        let node = node_address(family);
         writes.extend([
             Write::Endpoint(family.web().into(), Some(web.record)),
             Write::Endpoint(family.db().into(), Some(db.record)),
