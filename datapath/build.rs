@@ -10,6 +10,9 @@ use libbpf_cargo::SkeletonBuilder;
 /// Versions that the programs are known to build with, newest first.
 const CLANG_VERSIONS: [u32; 6] = [19, 18, 17, 16, 15, 14];
 
+/// One object for each kind of hook.
+const OBJECTS: [&str; 2] = ["endpoint", "host"];
+
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=bpf");
     println!("cargo::rerun-if-env-changed=CLANG");
@@ -18,20 +21,20 @@ fn main() -> ExitCode {
         println!("cargo::error=no clang found: install clang (14 to 19) or set CLANG");
         return ExitCode::FAILURE;
     };
-    let built = SkeletonBuilder::new()
-        .source("bpf/endpoint.bpf.c")
-        .clang(clang)
-        .clang_args(arguments())
-        .build_and_generate(out.join("endpoint.skel.rs"));
-    match built {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+    for object in OBJECTS {
+        let built = SkeletonBuilder::new()
+            .source(format!("bpf/{object}.bpf.c"))
+            .clang(&clang)
+            .clang_args(arguments())
+            .build_and_generate(out.join(format!("{object}.skel.rs")));
+        if let Err(error) = built {
             for line in format!("{error:?}").lines() {
                 println!("cargo::error={line}");
             }
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
 }
 
 /// `CLANG`, or the newest known version installed, or whatever `clang` is.

@@ -33,6 +33,7 @@ struct abi_layouts {
 	enum action action;
 	enum verdict_flag verdict_flag;
 	enum ipcache_flag ipcache_flag;
+	enum known_identity known_identity;
 	enum ct_zone ct_zone;
 	enum fragment_size fragment_size;
 	enum half half;
@@ -44,15 +45,6 @@ struct abi_layouts {
 	enum event_flag event_flag;
 };
 const volatile struct abi_layouts *const volatile abi_layouts = NULL;
-
-static __always_inline void begin(struct run *run, const struct __sk_buff *skb, __u8 hook)
-{
-	run->hook = hook;
-	run->ifindex = skb->ifindex;
-	run->length = skb->len;
-	run->mark = skb->mark;
-	run->generation = generation_now();
-}
 
 static __always_inline int from_container_ip(struct __sk_buff *skb, struct run *run)
 {
@@ -75,7 +67,9 @@ static __always_inline int from_container_ip(struct __sk_buff *skb, struct run *
 	entry = find_flow(skb, run);
 	if (destination)
 		entry = ct_lookup_leg(run, entry);
-	if (to_peer || run->related)
+	/* What goes to the host itself meets no other program. */
+	if (to_peer || run->related ||
+	    (config.host_endpoint && is_host(&run->packet.tuple.destination)))
 		run->needs = NEED_BOTH;
 	else
 		run->needs = entry && ct_is_reply(run, entry) ? NEED_INGRESS : NEED_EGRESS;
@@ -101,8 +95,7 @@ int from_container(struct __sk_buff *skb)
 	struct run run = {};
 	int class;
 
-	begin(&run, skb, DIRECTION_EGRESS);
-	skb->mark &= ~MARK_MASK;
+	begin(&run, skb, DIRECTION_EGRESS, 0);
 	class = parse(skb, &run.packet);
 	switch (class) {
 	case CLASS_IP:
@@ -116,12 +109,6 @@ int from_container(struct __sk_buff *skb)
 	default:
 		return drop(&run, -class);
 	}
-}
-
-/* Whether the mark says where the packet's source address comes from. */
-static __always_inline int is_vouched(__u32 kind)
-{
-	return kind == MARK_IDENTITY || kind == MARK_PROXY_FORWARD || kind == MARK_PROXY_RETURN;
 }
 
 static __always_inline int to_container_ip(struct __sk_buff *skb, struct run *run)
@@ -152,7 +139,7 @@ static __always_inline int to_container_ip(struct __sk_buff *skb, struct run *ru
 	}
 	if (kind == MARK_PROXY_RETURN && !(entry && ct_is_reply(run, entry)))
 		return drop(run, DROP_PROXY_LEG);
-	if (run->related)
+	if (run->related || (config.host_endpoint && is_host(&run->packet.tuple.source)))
 		run->needs = NEED_BOTH;
 	else
 		run->needs = entry && ct_is_reply(run, entry) ? NEED_EGRESS : NEED_INGRESS;
@@ -170,8 +157,7 @@ int to_container(struct __sk_buff *skb)
 	struct run run = {};
 	int class;
 
-	begin(&run, skb, DIRECTION_INGRESS);
-	skb->mark &= ~MARK_MASK;
+	begin(&run, skb, DIRECTION_INGRESS, skb->mark);
 	class = parse(skb, &run.packet);
 	switch (class) {
 	case CLASS_IP:

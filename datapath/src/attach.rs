@@ -71,53 +71,85 @@ pub enum Hook {
     Clsact,
 }
 
-/// The two sides of a host-side veth.
+/// What a device is to this node, and with that the two programs that it gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    /// The host-side veth of an endpoint.
+    Endpoint,
+    /// It leads to other machines.
+    Network,
+}
+
+impl Role {
+    const fn sides(self) -> [Side; 2] {
+        match self {
+            Self::Endpoint => [Side::FromContainer, Side::ToContainer],
+            Self::Network => [Side::FromNetwork, Side::ToNetwork],
+        }
+    }
+}
+
+/// A side of a device.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Side {
-    From,
-    To,
+    FromContainer,
+    ToContainer,
+    FromNetwork,
+    ToNetwork,
 }
 
 impl Side {
-    const BOTH: [Self; 2] = [Self::From, Self::To];
+    const ALL: [Self; 4] = [
+        Self::FromContainer,
+        Self::ToContainer,
+        Self::FromNetwork,
+        Self::ToNetwork,
+    ];
 
     const fn suffix(self) -> &'static str {
         match self {
-            Self::From => "from",
-            Self::To => "to",
+            Self::FromContainer => "from",
+            Self::ToContainer => "to",
+            Self::FromNetwork => "from-network",
+            Self::ToNetwork => "to-network",
         }
     }
 
     const fn name(self) -> &'static str {
         match self {
-            Self::From => "from_container",
-            Self::To => "to_container",
+            Self::FromContainer => "from_container",
+            Self::ToContainer => "to_container",
+            Self::FromNetwork => "from_network",
+            Self::ToNetwork => "to_network",
         }
     }
 
     const fn tcx(self) -> libbpf_sys::bpf_attach_type {
         match self {
-            Self::From => libbpf_sys::BPF_TCX_INGRESS,
-            Self::To => libbpf_sys::BPF_TCX_EGRESS,
+            Self::FromContainer | Self::FromNetwork => libbpf_sys::BPF_TCX_INGRESS,
+            Self::ToContainer | Self::ToNetwork => libbpf_sys::BPF_TCX_EGRESS,
         }
     }
 
     const fn clsact(self) -> TcAttachPoint {
         match self {
-            Self::From => TC_INGRESS,
-            Self::To => TC_EGRESS,
+            Self::FromContainer | Self::FromNetwork => TC_INGRESS,
+            Self::ToContainer | Self::ToNetwork => TC_EGRESS,
         }
     }
 
     const fn program(self, programs: &Programs) -> &Program {
         match self {
-            Self::From => &programs.from_container,
-            Self::To => &programs.to_container,
+            Self::FromContainer => &programs.from_container,
+            Self::ToContainer => &programs.to_container,
+            Self::FromNetwork => &programs.from_network,
+            Self::ToNetwork => &programs.to_network,
         }
     }
 }
 
-/// The folder of pinned links: `<ifindex>-from` and `<ifindex>-to` of each device.
+/// The folder of pinned links: `<ifindex>-from` and `<ifindex>-to` of each endpoint's device,
+/// `<ifindex>-from-network` and `<ifindex>-to-network` of each that leads to other machines.
 ///
 /// A filter of clsact has no link; a symbolic link to nowhere takes the place of its pin, and says
 /// who made the qdisc.
@@ -144,8 +176,14 @@ impl Links {
     }
 
     /// Puts both programs on a device, or the new ones in place of those that are there.
-    pub(crate) fn attach(&self, programs: &Programs, ifindex: u32) -> Result<(), Error> {
-        let attached = Side::BOTH
+    pub(crate) fn attach(
+        &self,
+        programs: &Programs,
+        ifindex: u32,
+        role: Role,
+    ) -> Result<(), Error> {
+        let attached = role
+            .sides()
             .into_iter()
             .try_for_each(|side| self.attach_side(programs, ifindex, side));
         if attached.is_err() {
@@ -155,11 +193,11 @@ impl Links {
         attached
     }
 
-    /// Takes both programs off a device; whether there was one.
+    /// Takes all programs off a device; whether there was one.
     pub(crate) fn detach(&self, ifindex: u32) -> Result<bool, Error> {
         let mut found = false;
         let mut made = false;
-        for side in Side::BOTH {
+        for side in Side::ALL {
             let path = self.path(ifindex, side);
             if let Some(held) = held(&path)? {
                 release(&held, ifindex, side);
@@ -177,7 +215,7 @@ impl Links {
     /// Gives the programs to every device that has a pin; pins of devices that are gone are removed.
     pub(crate) fn adopt(&self, programs: &Programs) -> Result<(), Error> {
         for ifindex in self.pinned()? {
-            for side in Side::BOTH {
+            for side in Side::ALL {
                 let path = self.path(ifindex, side);
                 match held(&path)? {
                     Some(Held::Link(link)) if device(&link) == Some(ifindex) => {
@@ -194,11 +232,11 @@ impl Links {
         Ok(())
     }
 
-    /// Devices that have both programs.
-    pub(crate) fn attached(&self, programs: &Programs) -> Result<Vec<u32>, Error> {
+    /// Devices that have both programs of a role.
+    pub(crate) fn attached(&self, programs: &Programs, role: Role) -> Result<Vec<u32>, Error> {
         let mut attached = self.pinned()?;
         attached.retain(|ifindex| {
-            Side::BOTH
+            role.sides()
                 .iter()
                 .all(|side| match held(&self.path(*ifindex, *side)) {
                     Ok(Some(Held::Link(link))) => device(&link) == Some(*ifindex),

@@ -6,7 +6,7 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use palisade_abi::{DatapathConfig, DatapathState, Mode, Table, TableSizes, Write};
 use thiserror::Error as ThisError;
 
-use crate::attach::{self, Hook, Links};
+use crate::attach::{self, Hook, Links, Role};
 use crate::conntrack::Connection;
 use crate::events::Events;
 use crate::load::{self, Programs};
@@ -214,10 +214,22 @@ impl Datapath {
     /// # Errors
     /// What the kernel said; then the device has neither.
     pub fn attach(&mut self, ifindex: u32) -> Result<(), attach::Error> {
-        self.links.attach(&self.programs, ifindex)
+        self.links.attach(&self.programs, ifindex, Role::Endpoint)
     }
 
-    /// Takes both programs off a device; whether it had one.
+    /// Puts both programs on a device that leads to other machines and pins them there.
+    ///
+    /// What comes from there with an address of this node or its endpoints is dropped from then on;
+    /// masquerade and the host's own policies act on such devices. The device must have link
+    /// addresses, as Ethernet has them.
+    ///
+    /// # Errors
+    /// What the kernel said; then the device has neither.
+    pub fn attach_network(&mut self, ifindex: u32) -> Result<(), attach::Error> {
+        self.links.attach(&self.programs, ifindex, Role::Network)
+    }
+
+    /// Takes all programs off a device; whether it had one.
     ///
     /// # Errors
     /// [`attach::Error::Pin`] or [`attach::Error::Qdisc`].
@@ -225,12 +237,20 @@ impl Datapath {
         self.links.detach(ifindex)
     }
 
-    /// The devices that have both programs.
+    /// The host-side veths that have both programs.
     ///
     /// # Errors
     /// [`attach::Error::Pin`].
     pub fn attached(&self) -> Result<Vec<u32>, attach::Error> {
-        self.links.attached(&self.programs)
+        self.links.attached(&self.programs, Role::Endpoint)
+    }
+
+    /// The devices leading to other machines that have both programs.
+    ///
+    /// # Errors
+    /// [`attach::Error::Pin`].
+    pub fn attached_network(&self) -> Result<Vec<u32>, attach::Error> {
+        self.links.attached(&self.programs, Role::Network)
     }
 }
 

@@ -7,7 +7,7 @@ use core::mem::{offset_of, size_of};
 
 use palisade_abi as abi;
 
-use crate::skel::types;
+use crate::skel::endpoint::types;
 
 /// `Rust = c { field, rust_field = c_field }`.
 macro_rules! same_layout {
@@ -61,6 +61,10 @@ same_layout!(
         deny_answer,
         node_ipv4,
         node_ipv6,
+        host_endpoint,
+        masquerade,
+        nat_port_low,
+        nat_port_high,
     }
 );
 same_layout!(
@@ -124,7 +128,7 @@ same_layout!(
         flags,
         tcp_original,
         tcp_reply,
-        pad,
+        nat_port,
         packets_original,
         packets_reply,
         bytes_original,
@@ -149,6 +153,24 @@ same_layout!(
         flags,
         icmp_type,
         pad,
+    }
+);
+same_layout!(
+    NatKey = nat_key {
+        remote,
+        node,
+        remote_port,
+        node_port,
+        protocol,
+        pad
+    }
+);
+same_layout!(
+    NatEntry = nat_entry {
+        address,
+        port,
+        pad,
+        expires
     }
 );
 same_layout!(
@@ -202,6 +224,10 @@ same_const! {
     abi::VERDICT_DEFAULT as u32, verdict_flag::VERDICT_DEFAULT;
     abi::VERDICT_AUTH_SHIFT as u32, verdict_flag::VERDICT_AUTH_SHIFT;
     abi::IPCACHE_IPV6, ipcache_flag::IPCACHE_IPV6;
+    abi::Identity::HOST.get(), known_identity::IDENTITY_HOST;
+    abi::Identity::WORLD.get(), known_identity::IDENTITY_WORLD;
+    abi::Identity::WORLD_IPV4.get(), known_identity::IDENTITY_WORLD_IPV4;
+    abi::Identity::WORLD_IPV6.get(), known_identity::IDENTITY_WORLD_IPV6;
     abi::ZONE_FLOW as u32, ct_zone::ZONE_FLOW;
     abi::ZONE_PROXY_LEG as u32, ct_zone::ZONE_PROXY_LEG;
     abi::FRAGMENTED_DATAGRAMS, fragment_size::FRAGMENTED_DATAGRAMS;
@@ -239,7 +265,18 @@ same_const! {
     abi::DropReason::ProxyLeg as u32, drop_reason::DROP_PROXY_LEG;
     abi::DropReason::ForgedSource as u32, drop_reason::DROP_FORGED_SOURCE;
     abi::DropReason::AuthRequired as u32, drop_reason::DROP_AUTH_REQUIRED;
+    abi::DropReason::NatNoPort as u32, drop_reason::DROP_NAT_NO_PORT;
+    abi::DropReason::NatProtocol as u32, drop_reason::DROP_NAT_PROTOCOL;
 }
 
 // A new reason belongs in the list above too.
-const _: () = assert!(abi::DropReason::ALL.len() == 13);
+const _: () = assert!(abi::DropReason::ALL.len() == 15);
+
+// What is local to a node is told by one byte, on either side.
+const _: () = assert!(
+    abi::Identity::new(
+        types::known_identity::IDENTITY_SCOPE_LOCAL.0
+            << types::known_identity::IDENTITY_SCOPE_SHIFT.0
+    )
+    .is_local()
+);

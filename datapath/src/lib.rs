@@ -1,6 +1,7 @@
 //! The eBPF programs of a node, their loader, maps and events.
 //!
-//! Two programs stand at the host-side veth of every endpoint. They ask the decision tables once per
+//! Two programs stand at the host-side veth of every endpoint, and two at each device that leads to
+//! other machines. They ask the decision tables once per
 //! flow, cache the answer in conntrack under a generation, and deliver, hand to a proxy or drop.
 //! What a rule means is not decided here: `palisade-policy` compiles it into [`abi::Write`]s.
 //!

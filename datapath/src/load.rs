@@ -5,14 +5,49 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 
 use libbpf_rs::ErrorKind;
-use libbpf_rs::skel::SkelBuilder;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use palisade_abi::{Address, DatapathConfig};
 use thiserror::Error as ThisError;
 
 use crate::maps::{Map, Maps};
 use crate::program::Program;
-use crate::skel::{EndpointSkel, EndpointSkelBuilder, OpenEndpointSkel, types};
+use crate::skel::endpoint::EndpointSkelBuilder;
+use crate::skel::host::HostSkelBuilder;
+use crate::skel::{endpoint, host};
 use crate::sys;
+
+/// The configuration as an object's own type has it.
+macro_rules! programs_config {
+    ($object:ident, $config:expr) => {{
+        let config: &DatapathConfig = $config;
+        // Words that already stand in network order.
+        let address = |address: Address| $object::types::address {
+            words: zerocopy::transmute!(address),
+        };
+        $object::types::datapath_config {
+            policies: config.policies,
+            row_slots: config.row_slots,
+            rows: config.rows,
+            cell_slots: config.cell_slots,
+            verdicts: config.verdicts,
+            mode: config.mode,
+            world_ipv4: config.world_ipv4,
+            world_ipv6: config.world_ipv6,
+            tcp_timeout: config.tcp_timeout,
+            syn_timeout: config.syn_timeout,
+            close_timeout: config.close_timeout,
+            other_timeout: config.other_timeout,
+            redirect_peer: config.redirect_peer,
+            deny_answer: config.deny_answer,
+            node_ipv4: address(config.node_ipv4),
+            node_ipv6: address(config.node_ipv6),
+            host_endpoint: config.host_endpoint,
+            masquerade: config.masquerade,
+            nat_port_low: config.nat_port_low,
+            nat_port_high: config.nat_port_high,
+        }
+    }};
+}
 
 /// Why the programs could not be loaded.
 #[derive(Debug, ThisError)]
@@ -47,7 +82,7 @@ pub enum Error {
     },
 }
 
-/// The two programs of an endpoint's host-side veth.
+/// The programs of a node.
 ///
 /// Minimum kernel version: 5.15.
 #[derive(Debug)]
@@ -56,6 +91,10 @@ pub struct Programs {
     pub from_container: Program,
     /// For packets to the endpoint: the egress hook of the host-side veth.
     pub to_container: Program,
+    /// For packets from other machines: the ingress hook of a device that leads to them.
+    pub from_network: Program,
+    /// For packets to other machines: the egress hook of a device that leads to them.
+    pub to_network: Program,
 }
 
 impl Programs {
@@ -66,25 +105,59 @@ impl Programs {
     /// # Errors
     /// [`Error::Verifier`] with the end of the log, [`Error::Load`] or [`Error::Open`].
     pub fn load(maps: &Maps, config: &DatapathConfig) -> Result<Self, Error> {
-        let mut storage = MaybeUninit::uninit();
-        let open = EndpointSkelBuilder::default().open(&mut storage);
-        let mut open = open.map_err(opening("open"))?;
-        configure(&mut open, &sized(maps, config))?;
-        reuse(&mut open, maps)?;
-        let loaded = sys::load(open).map_err(refused)?;
-        Self::take(&loaded).map_err(|source| Error::Open {
-            step: "take the programs",
-            source,
+        let config = sized(maps, config);
+        let [from_container, to_container] = load_endpoint(maps, &config)?;
+        let [from_network, to_network] = load_host(maps, &config)?;
+        Ok(Self {
+            from_container,
+            to_container,
+            from_network,
+            to_network,
         })
     }
+}
 
-    fn take(loaded: &EndpointSkel<'_>) -> io::Result<Self> {
-        let from = loaded.progs.from_container.as_fd().try_clone_to_owned()?;
-        let to = loaded.progs.to_container.as_fd().try_clone_to_owned()?;
-        Ok(Self {
-            from_container: Program::new("from_container", from),
-            to_container: Program::new("to_container", to),
-        })
+fn load_endpoint(maps: &Maps, config: &DatapathConfig) -> Result<[Program; 2], Error> {
+    let mut storage = MaybeUninit::uninit();
+    let open = EndpointSkelBuilder::default().open(&mut storage);
+    let mut open = open.map_err(opening("open"))?;
+    let data = open.maps.rodata_data.as_mut().ok_or_else(unconfigured)?;
+    data.config = programs_config!(endpoint, config);
+    reuse(&mut open, maps)?;
+    let loaded = sys::load(open).map_err(refused)?;
+    Ok([
+        take("from_container", &loaded.progs.from_container)?,
+        take("to_container", &loaded.progs.to_container)?,
+    ])
+}
+
+fn load_host(maps: &Maps, config: &DatapathConfig) -> Result<[Program; 2], Error> {
+    let mut storage = MaybeUninit::uninit();
+    let open = HostSkelBuilder::default().open(&mut storage);
+    let mut open = open.map_err(opening("open"))?;
+    let data = open.maps.rodata_data.as_mut().ok_or_else(unconfigured)?;
+    data.config = programs_config!(host, config);
+    reuse(&mut open, maps)?;
+    let loaded = sys::load(open).map_err(refused)?;
+    Ok([
+        take("from_network", &loaded.progs.from_network)?,
+        take("to_network", &loaded.progs.to_network)?,
+    ])
+}
+
+fn take(name: &'static str, program: &impl AsFd) -> Result<Program, Error> {
+    let fd = program.as_fd().try_clone_to_owned();
+    let fd = fd.map_err(|source| Error::Open {
+        step: "take the programs",
+        source,
+    })?;
+    Ok(Program::new(name, fd))
+}
+
+fn unconfigured() -> Error {
+    Error::Open {
+        step: "configure",
+        source: io::ErrorKind::NotFound.into(),
     }
 }
 
@@ -100,61 +173,13 @@ fn sized(maps: &Maps, config: &DatapathConfig) -> DatapathConfig {
     }
 }
 
-fn configure(open: &mut OpenEndpointSkel<'_>, config: &DatapathConfig) -> Result<(), Error> {
-    let data = open.maps.rodata_data.as_mut().ok_or_else(|| Error::Open {
-        step: "configure",
-        source: io::ErrorKind::NotFound.into(),
-    })?;
-    data.config = types::datapath_config {
-        policies: config.policies,
-        row_slots: config.row_slots,
-        rows: config.rows,
-        cell_slots: config.cell_slots,
-        verdicts: config.verdicts,
-        mode: config.mode,
-        world_ipv4: config.world_ipv4,
-        world_ipv6: config.world_ipv6,
-        tcp_timeout: config.tcp_timeout,
-        syn_timeout: config.syn_timeout,
-        close_timeout: config.close_timeout,
-        other_timeout: config.other_timeout,
-        redirect_peer: config.redirect_peer,
-        deny_answer: config.deny_answer,
-        node_ipv4: address(config.node_ipv4),
-        node_ipv6: address(config.node_ipv6),
-    };
-    Ok(())
-}
-
-/// An address as the programs have it: words that already stand in network order.
-fn address(address: Address) -> types::address {
-    types::address {
-        words: zerocopy::transmute!(address),
-    }
-}
-
 /// Every map is made by us, so that it is the same whether the programs are there or not.
-fn reuse(open: &mut OpenEndpointSkel<'_>, maps: &Maps) -> Result<(), Error> {
-    let slots = &mut open.maps;
-    for (slot, map) in [
-        (&mut slots.endpoints_v1, Map::Endpoints),
-        (&mut slots.policy_of_v1, Map::PolicyOf),
-        (&mut slots.ipcache_v1, Map::Ipcache),
-        (&mut slots.ipcache_cidr_v1, Map::IpcacheCidr),
-        (&mut slots.id_pages_v1, Map::IdentityPages),
-        (&mut slots.port_class_v1, Map::PortClass),
-        (&mut slots.policy_line_v1, Map::PolicyLine),
-        (&mut slots.row_slot_v1, Map::RowSlot),
-        (&mut slots.row_line_v1, Map::RowLine),
-        (&mut slots.cell_slot_v1, Map::CellSlot),
-        (&mut slots.verdict_v1, Map::Verdict),
-        (&mut slots.conntrack_v1, Map::Conntrack),
-        (&mut slots.fragments_v1, Map::Fragments),
-        (&mut slots.events_v1, Map::Events),
-        (&mut slots.counters_v1, Map::Counters),
-        (&mut slots.state_v1, Map::State),
-    ] {
-        slot.reuse_fd(maps.fd(map)).map_err(opening(map.name()))?;
+fn reuse<'o>(open: &mut impl OpenSkel<'o>, maps: &Maps) -> Result<(), Error> {
+    for mut slot in open.open_object_mut().maps_mut() {
+        let known = Map::ALL.iter().find(|map| slot.name() == map.name());
+        if let Some(map) = known {
+            slot.reuse_fd(maps.fd(*map)).map_err(opening(map.name()))?;
+        }
     }
     Ok(())
 }

@@ -2,7 +2,7 @@ use std::io;
 use std::mem::{offset_of, size_of};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::skel::types;
+use crate::skel::endpoint::types;
 use crate::sys;
 
 /// A loaded program.

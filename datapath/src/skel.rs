@@ -1,4 +1,4 @@
-//! What libbpf-cargo generates from the object: the programs' bytes and the types of its BTF.
+//! What libbpf-cargo generates from the objects: the programs' bytes and the types of their BTF.
 #![allow(
     clippy::all,
     clippy::pedantic,
@@ -12,4 +12,12 @@
     reason = "generated code"
 )]
 
-include!(concat!(env!("OUT_DIR"), "/endpoint.skel.rs"));
+/// The programs of an endpoint's device.
+pub(crate) mod endpoint {
+    include!(concat!(env!("OUT_DIR"), "/endpoint.skel.rs"));
+}
+
+/// The programs of a device that leads to the network.
+pub(crate) mod host {
+    include!(concat!(env!("OUT_DIR"), "/host.skel.rs"));
+}

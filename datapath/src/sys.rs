@@ -18,8 +18,6 @@ use libbpf_rs::skel::OpenSkel;
 use libbpf_rs::{AsRawLibbpf, OpenProgramMut};
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::skel::{EndpointSkel, OpenEndpointSkel};
-
 /// Bytes of verifier log kept per program; the kernel fills it from the end of the log.
 const LOG_BYTES: usize = 1 << 18;
 
@@ -30,14 +28,13 @@ pub(crate) struct LoadFailure {
 }
 
 /// Loads the programs; libbpf tries without a log first, so that success costs nothing.
-pub(crate) fn load(mut open: OpenEndpointSkel<'_>) -> Result<EndpointSkel<'_>, LoadFailure> {
-    let mut logs = [
-        (String::from("from_container"), vec![0_u8; LOG_BYTES]),
-        (String::from("to_container"), vec![0_u8; LOG_BYTES]),
-    ];
-    let [(_, from), (_, to)] = &mut logs;
-    set_log(&mut open.progs.from_container, from);
-    set_log(&mut open.progs.to_container, to);
+pub(crate) fn load<'o, O: OpenSkel<'o>>(mut open: O) -> Result<O::Output, LoadFailure> {
+    let mut logs = Vec::new();
+    for mut program in open.open_object_mut().progs_mut() {
+        let mut log = vec![0_u8; LOG_BYTES];
+        set_log(&mut program, &mut log);
+        logs.push((program.name().to_string_lossy().into_owned(), log));
+    }
     // The buffers outlive the call; libbpf writes to them in no later one.
     let loaded = open.load();
     loaded.map_err(|error| LoadFailure {

@@ -51,14 +51,24 @@ pub struct TableSizes {
     pub endpoints: u32,
     /// Exact addresses of the ipcache, and as many prefixes.
     pub ipcache: u32,
-    /// Connections.
+    /// Connections; half as many may be of endpoints that speak with the node's address.
     pub conntrack: u32,
     /// Bytes of the event ring, a power of two of at least a page.
     pub events: u32,
 }
 
+impl TableSizes {
+    /// Flows of endpoints that speak with the node's address.
+    pub const fn nat(&self) -> u32 {
+        if self.conntrack < 2 {
+            return 1;
+        }
+        self.conntrack / 2
+    }
+}
+
 impl Default for TableSizes {
-    /// Sizes for a node of moderate size: about 40 MB in the kernel, most of it conntrack.
+    /// Sizes for a node of moderate size: about 50 MB in the kernel, most of it conntrack.
     fn default() -> Self {
         Self {
             policies: 16_384,
@@ -73,6 +83,9 @@ impl Default for TableSizes {
         }
     }
 }
+
+/// Below the ports that Linux gives its own sockets, so that neither takes the other's.
+const NAT_PORTS: (u32, u32) = (1024, 32_767);
 
 /// `const volatile struct datapath_config config`, the programs' read-only data.
 #[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
@@ -110,6 +123,14 @@ pub struct DatapathConfig {
     pub node_ipv4: Address,
     /// The node's IPv6 address towards the network, by which it speaks; unspecified if it has none.
     pub node_ipv6: Address,
+    /// The endpoint whose policies are the host's own; 0 while the host has none.
+    pub host_endpoint: u32,
+    /// 1 to let endpoints speak to the world with the node's address.
+    pub masquerade: u32,
+    /// The first of the node's ports that are given to flows of endpoints.
+    pub nat_port_low: u32,
+    /// The last of them.
+    pub nat_port_high: u32,
 }
 
 impl DatapathConfig {
@@ -132,6 +153,10 @@ impl DatapathConfig {
             deny_answer: DenyAnswer::Silent as u32,
             node_ipv4: Address::UNSPECIFIED,
             node_ipv6: Address::UNSPECIFIED,
+            host_endpoint: 0,
+            masquerade: 0,
+            nat_port_low: NAT_PORTS.0,
+            nat_port_high: NAT_PORTS.1,
         }
     }
 }

@@ -87,8 +87,8 @@ pub struct CtEntry {
     pub tcp_original: u8,
     /// TCP flags seen in the reply direction.
     pub tcp_reply: u8,
-    /// Always 0.
-    pub pad: [u8; 2],
+    /// The node's port that stands for the original source's towards the world; 0 for none yet.
+    pub nat_port: U16,
     /// Packets in the original direction.
     pub packets_original: u32,
     /// Packets in the reply direction.

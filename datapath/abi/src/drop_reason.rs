@@ -53,7 +53,7 @@ reasons! {
     Policy = 5, "DROP_POLICY", "Policy denied";
     /// A deny rule forbids the flow.
     PolicyDeny = 6, "DROP_POLICY_DENY", "Policy denied by denylist";
-    /// A fragment; they are not reassembled yet.
+    /// A fragment whose first was not seen, or that nobody honest would send.
     Fragment = 7, "DROP_FRAGMENT", "Fragmented packet";
     /// No conntrack entry could be made.
     CtFull = 8, "DROP_CT_FULL", "CT: no room";
@@ -67,4 +67,8 @@ reasons! {
     ForgedSource = 12, "DROP_FORGED_SOURCE", "Forged source ip";
     /// The rule that allows the flow asks for an authentication that was not given.
     AuthRequired = 13, "DROP_AUTH_REQUIRED", "Authentication required";
+    /// No port of the node's was free for a flow to the world, or the node has no address there.
+    NatNoPort = 14, "DROP_NAT_NO_PORT", "No mapping for NAT masquerade";
+    /// A protocol that cannot be given the node's address.
+    NatProtocol = 15, "DROP_NAT_PROTOCOL", "Unsupported protocol for NAT masquerade";
 }

@@ -30,6 +30,7 @@ mod event;
 mod fragment;
 mod ipcache;
 mod mark;
+mod nat;
 mod number;
 mod policy;
 mod state;
@@ -51,6 +52,7 @@ pub use self::event::{
 pub use self::fragment::{FRAGMENTED_DATAGRAMS, FragmentEntry, FragmentKey};
 pub use self::ipcache::{IPCACHE_IPV6, IpcacheEntry, IpcachePrefix};
 pub use self::mark::{Mark, MarkKind};
+pub use self::nat::{NatEntry, NatKey};
 pub use self::number::{
     Cookie, Direction, EndpointId, Identity, NumberError, PeerClass, PolicyId, Port, PortClass,
     PortIndex, Protocol, ProxyPort, RowId, VerdictIndex,

@@ -33,5 +33,9 @@ struct datapath_config {
 	__u32 deny_answer; /* enum deny_answer */
 	struct address node_ipv4; /* the node's address towards the network; zero if it has none */
 	struct address node_ipv6;
+	__u32 host_endpoint; /* whose policies are the host's own; 0 while it has none */
+	__u32 masquerade; /* 1: to the world, endpoints speak with the node's address */
+	__u32 nat_port_low; /* the ports that are given to them, */
+	__u32 nat_port_high; /* this one included */
 };
-_Static_assert(sizeof(struct datapath_config) == 88, "struct datapath_config");
+_Static_assert(sizeof(struct datapath_config) == 104, "struct datapath_config");

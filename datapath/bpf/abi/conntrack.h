@@ -48,7 +48,7 @@ struct ct_entry {
 	__u16 flags; /* enum flow_flag */
 	__u8 tcp_original; /* TCP flags seen */
 	__u8 tcp_reply;
-	__u8 pad[2];
+	__be16 nat_port; /* the node's port that stands for the original source's; 0 for none yet */
 	__u32 packets_original;
 	__u32 packets_reply;
 	__u64 bytes_original;

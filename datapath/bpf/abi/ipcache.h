@@ -15,6 +15,16 @@ enum ipcache_flag {
 	IPCACHE_IPV6 = 1, /* a prefix of IPv6: it says nothing about IPv4 addresses it covers */
 };
 
+/* Identities that the programs know by number. */
+enum known_identity {
+	IDENTITY_HOST = 1,
+	IDENTITY_WORLD = 2,
+	IDENTITY_WORLD_IPV4 = 9,
+	IDENTITY_WORLD_IPV6 = 10,
+	IDENTITY_SCOPE_SHIFT = 24,
+	IDENTITY_SCOPE_LOCAL = 1, /* prefixes and names outside the cluster */
+};
+
 struct ipcache_entry {
 	__u32 identity;
 	__u32 flags; /* enum ipcache_flag */

@@ -127,14 +127,6 @@ static __always_inline __u32 turn_round(struct __sk_buff *skb, const struct run 
 	return body;
 }
 
-/* Word by word: compilers take the copy of a whole constant structure for one of its zeroes. */
-static __always_inline void set_node_address(struct address *address, int v6)
-{
-#pragma unroll
-	for (int i = 0; i < 4; i++)
-		address->words[i] = v6 ? config.node_ipv6.words[i] : config.node_ipv4.words[i];
-}
-
 static __always_inline void set_error(struct icmp_error *error, int v6, int expired)
 {
 	if (expired) {
@@ -174,7 +166,7 @@ __noinline int answer_error(struct __sk_buff *skb, struct run *run, __u32 answer
 	ends[0] = run->packet.tuple.destination;
 	ends[1] = run->packet.tuple.source;
 	if (answer == ANSWER_EXPIRED)
-		set_node_address(&ends[0], v6);
+		node_address(&ends[0], v6);
 	if (is_unspecified(&ends[0]))
 		return TC_ACT_SHOT;
 	quoted = quotable(&run->packet);

@@ -2,7 +2,6 @@
 /* One entry per flow, found from either side by the sorted tuple (D3). */
 #pragma once
 
-#include "../abi/mark.h"
 #include "parse.h"
 #include "run.h"
 
@@ -59,7 +58,7 @@ static __always_inline int ct_is_redirected(const struct ct_entry *entry)
 
 static __always_inline int is_proxy_forward(const struct run *run)
 {
-	return run->hook == DIRECTION_INGRESS && (run->mark & MARK_KIND_MASK) == MARK_PROXY_FORWARD;
+	return (run->mark & MARK_KIND_MASK) == MARK_PROXY_FORWARD;
 }
 
 /* Whether the packet's source is the one that the flow's entry was made for. */

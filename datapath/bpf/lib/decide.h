@@ -102,7 +102,7 @@ struct decision {
 };
 
 static __always_inline int decide_egress(struct run *run, struct decision *decision,
-					 const struct endpoint_record *source)
+					 __u16 source)
 {
 	const struct ct_entry *old = decision->old;
 	struct ct_entry *entry = &decision->entry;
@@ -115,10 +115,10 @@ static __always_inline int decide_egress(struct run *run, struct decision *decis
 	if (!must_decide(decision->wanted & NEED_EGRESS, decision->stale, entry->egress_half,
 			 &entry->egress))
 		return 0;
-	word.raw = policy_verdict(source->id, DIRECTION_EGRESS, entry->destination_identity,
+	word.raw = policy_verdict(source, DIRECTION_EGRESS, entry->destination_identity,
 				  decision->port);
 	if (is_denied(word.verdict))
-		return deny(run, word.verdict, source->id, DIRECTION_EGRESS);
+		return deny(run, word.verdict, source, DIRECTION_EGRESS);
 	/* What the proxy has begun it ends: the flow's state is in its socket. */
 	if (old && ct_is_redirected(old) && word.verdict.action == ACTION_ALLOW) {
 		word.verdict.action = ACTION_REDIRECT;
@@ -131,7 +131,7 @@ static __always_inline int decide_egress(struct run *run, struct decision *decis
 }
 
 static __always_inline int decide_ingress(struct run *run, struct decision *decision,
-					  const struct endpoint_record *destination)
+					  __u16 destination)
 {
 	struct ct_entry *entry = &decision->entry;
 	union word word;
@@ -144,11 +144,11 @@ static __always_inline int decide_ingress(struct run *run, struct decision *deci
 	if (!must_decide(decision->wanted & NEED_INGRESS, decision->stale, entry->ingress_half,
 			 &entry->ingress))
 		return 0;
-	word.raw = policy_verdict(destination->id, DIRECTION_INGRESS, entry->source_identity,
+	word.raw = policy_verdict(destination, DIRECTION_INGRESS, entry->source_identity,
 				  decision->port);
 	/* Only what leaves an endpoint is handed to a proxy. */
 	if (word.verdict.action == ACTION_REDIRECT || is_denied(word.verdict))
-		return deny(run, word.verdict, destination->id, DIRECTION_INGRESS);
+		return deny(run, word.verdict, destination, DIRECTION_INGRESS);
 	entry->ingress = word.verdict;
 	entry->ingress_half = HALF_DECIDED;
 	decision->taken |= NEED_INGRESS;
@@ -197,6 +197,7 @@ __noinline int decide(struct run *run, const struct ct_entry *old)
 	const struct address *from, *to;
 	struct decision decision = {};
 	struct ct_entry *entry = &decision.entry;
+	__u16 sends, receives;
 	int reason, high;
 
 	if (!run)
@@ -214,9 +215,11 @@ __noinline int decide(struct run *run, const struct ct_entry *old)
 	entry->destination_identity = identity_of(to, destination);
 	set_identities(run, entry);
 
-	reason = decide_egress(run, &decision, source);
+	sends = judge_at(source, entry->source_identity);
+	receives = judge_at(destination, entry->destination_identity);
+	reason = decide_egress(run, &decision, sends);
 	if (!reason)
-		reason = decide_ingress(run, &decision, destination);
+		reason = decide_ingress(run, &decision, receives);
 	if (reason)
 		return reason;
 
@@ -228,10 +231,10 @@ __noinline int decide(struct run *run, const struct ct_entry *old)
 	/* A whole new entry: a reader never meets one half of the old decision and one of the new. */
 	if (ct_store(run, entry))
 		return DROP_CT_FULL;
-	if (decision.taken & NEED_EGRESS && source)
-		tell(run, DIRECTION_EGRESS, source->id, entry->egress);
-	if (decision.taken & NEED_INGRESS && destination)
-		tell(run, DIRECTION_INGRESS, destination->id, entry->ingress);
+	if (decision.taken & NEED_EGRESS)
+		tell(run, DIRECTION_EGRESS, sends, entry->egress);
+	if (decision.taken & NEED_INGRESS)
+		tell(run, DIRECTION_INGRESS, receives, entry->ingress);
 	set_redirect(run, entry);
 	return 0;
 }

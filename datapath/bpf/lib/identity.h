@@ -36,3 +36,35 @@ static __always_inline __u32 identity_of(const struct address *address,
 {
 	return endpoint ? endpoint->identity : ipcache_identity(address);
 }
+
+/* Word by word: compilers take the copy of a whole constant structure for one of its zeroes. */
+static __always_inline void node_address(struct address *address, int v6)
+{
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		address->words[i] = v6 ? config.node_ipv6.words[i] : config.node_ipv4.words[i];
+}
+
+/* Whether the address is one of the node's own. */
+static __always_inline int is_host(const struct address *address)
+{
+	struct address key = *address;
+	struct ipcache_entry *entry = bpf_map_lookup_elem(&ipcache_v1, &key);
+
+	return entry && entry->identity == IDENTITY_HOST;
+}
+
+static __always_inline int is_world(__u32 identity)
+{
+	return identity == IDENTITY_WORLD || identity == IDENTITY_WORLD_IPV4 ||
+	       identity == IDENTITY_WORLD_IPV6 ||
+	       identity >> IDENTITY_SCOPE_SHIFT == IDENTITY_SCOPE_LOCAL;
+}
+
+/* Whose policies decide at an address: an endpoint's, the host's where it has some, or nobody's. */
+static __always_inline __u16 judge_at(const struct endpoint_record *endpoint, __u32 identity)
+{
+	if (endpoint)
+		return endpoint->id;
+	return identity == IDENTITY_HOST ? config.host_endpoint : 0;
+}

@@ -13,6 +13,7 @@
 #include "../abi/event.h"
 #include "../abi/fragment.h"
 #include "../abi/ipcache.h"
+#include "../abi/nat.h"
 #include "../abi/state.h"
 
 const volatile struct datapath_config config;
@@ -96,6 +97,13 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_entry);
 } fragments_v1 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* loader */
+	__type(key, struct nat_key);
+	__type(value, struct nat_entry);
+} nat_v1 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -322,25 +322,27 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *packet)
 }
 
 /*
- * The flow that an ICMP error speaks about, as a packet of it that goes the error's way. The packet
- * quoted must have come from whom the error is sent to.
+ * The flow that an ICMP error speaks about, as a packet of it that goes the error's way, with the
+ * places of the headers that are quoted. Those must have come from whom the error is sent to.
  */
 static __always_inline int parse_quoted(struct __sk_buff *skb, const struct packet *error,
-				   struct packet *flow)
+					struct packet *flow)
 {
-	struct packet quoted = {};
+	struct address sender;
+	__be16 port;
 
-	quoted.l3_offset = error->l4_offset + sizeof(struct icmp_header);
-	if (error->flags & PACKET_IPV6 ? parse_ipv6(skb, &quoted, 1) : parse_ipv4(skb, &quoted, 1))
+	flow->l3_offset = error->l4_offset + sizeof(struct icmp_header);
+	if (error->flags & PACKET_IPV6 ? parse_ipv6(skb, flow, 1) : parse_ipv4(skb, flow, 1))
 		return 0;
-	if (quoted.flags & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT) ||
-	    !same_address(&quoted.tuple.source, &error->tuple.destination))
+	if (flow->flags & (PACKET_ICMP_ERROR | PACKET_LATER_FRAGMENT) ||
+	    !same_address(&flow->tuple.source, &error->tuple.destination))
 		return 0;
-	flow->tuple.source = quoted.tuple.destination;
-	flow->tuple.destination = quoted.tuple.source;
-	flow->tuple.source_port = quoted.tuple.destination_port;
-	flow->tuple.destination_port = quoted.tuple.source_port;
-	flow->tuple.protocol = quoted.tuple.protocol;
-	flow->flags = quoted.flags & PACKET_IPV6;
+	sender = flow->tuple.source;
+	flow->tuple.source = flow->tuple.destination;
+	flow->tuple.destination = sender;
+	port = flow->tuple.source_port;
+	flow->tuple.source_port = flow->tuple.destination_port;
+	flow->tuple.destination_port = port;
+	flow->flags &= PACKET_IPV6;
 	return 1;
 }

@@ -2,6 +2,7 @@
 /* Everything that one run of a program knows about its packet. */
 #pragma once
 
+#include "../abi/mark.h"
 #include "maps.h"
 #include "packet.h"
 
@@ -14,10 +15,10 @@ struct run {
 	__u32 length;
 	__u32 source_identity; /* of the packet; 0 while unknown */
 	__u32 destination_identity;
-	__u32 mark; /* as it came */
+	__u32 mark; /* as it came, where it can be believed */
 	__u16 endpoint; /* this program's, once known */
 	__u16 proxy_port; /* of a redirected flow, else 0 */
-	__u8 hook; /* enum direction: egress in from_container, ingress in to_container */
+	__u8 hook; /* enum direction, seen from this node's endpoints and the node */
 	__u8 needs; /* enum need: the halves that this run must prove */
 	__u8 sender_is_high;
 	__u8 reply; /* the packet goes against the flow's original direction */
@@ -46,4 +47,20 @@ static __always_inline __u32 generation_now(void)
 	struct datapath_state *state = bpf_map_lookup_elem(&state_v1, &zero);
 
 	return state ? *(volatile __u32 *)&state->generation : 0;
+}
+
+static __always_inline void begin(struct run *run, struct __sk_buff *skb, __u8 hook, __u32 mark)
+{
+	run->hook = hook;
+	run->ifindex = skb->ifindex;
+	run->length = skb->len;
+	run->mark = mark;
+	run->generation = generation_now();
+	skb->mark &= ~MARK_MASK;
+}
+
+/* Whether the mark says where the packet's source address comes from. */
+static __always_inline int is_vouched(__u32 kind)
+{
+	return kind == MARK_IDENTITY || kind == MARK_PROXY_FORWARD || kind == MARK_PROXY_RETURN;
 }

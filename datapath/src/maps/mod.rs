@@ -17,7 +17,7 @@ use std::path::Path;
 use libbpf_rs::MapInfo;
 use palisade_abi::{
     Address, CtEntry, CtKey, EndpointRecord, FRAGMENTED_DATAGRAMS, FragmentEntry, FragmentKey,
-    IpcacheEntry, IpcachePrefix, Line, PolicyPair, Slot, TableSizes, Verdict,
+    IpcacheEntry, IpcachePrefix, Line, NatEntry, NatKey, PolicyPair, Slot, TableSizes, Verdict,
 };
 
 pub use self::counters::Counters;
@@ -58,6 +58,8 @@ pub struct Maps {
     pub conntrack: Hash<CtKey, CtEntry>,
     /// Datagrams that arrive in parts.
     pub fragments: Hash<FragmentKey, FragmentEntry>,
+    /// Endpoints that speak with the node's address.
+    pub nat: Hash<NatKey, NatEntry>,
     /// Packets by what became of them.
     pub counters: Counters,
     /// The generation.
@@ -152,6 +154,7 @@ impl Maps {
             Map::Verdict => self.verdict.as_fd(),
             Map::Conntrack => self.conntrack.as_fd(),
             Map::Fragments => self.fragments.as_fd(),
+            Map::Nat => self.nat.as_fd(),
             Map::Events => self.events.as_fd(),
             Map::Counters => self.counters.as_fd(),
             Map::State => self.state.as_fd(),
@@ -184,6 +187,7 @@ impl Maps {
             verdict: Words::new(Map::Verdict, take(Map::Verdict)?, sizes.verdicts)?,
             conntrack: Hash::new(Map::Conntrack, take(Map::Conntrack)?, sizes.conntrack),
             fragments: Hash::new(Map::Fragments, take(Map::Fragments)?, FRAGMENTED_DATAGRAMS),
+            nat: Hash::new(Map::Nat, take(Map::Nat)?, sizes.nat()),
             counters: Counters::new(take(Map::Counters)?)?,
             state,
             events: take(Map::Events)?,
@@ -237,7 +241,7 @@ fn check(
     } = map.shape(sizes);
     let is_hash = matches!(
         map,
-        Map::Endpoints | Map::Ipcache | Map::Conntrack | Map::Fragments
+        Map::Endpoints | Map::Ipcache | Map::Conntrack | Map::Fragments | Map::Nat
     );
     let exact = strictness == Strictness::Exact || !is_hash;
     let fields = [

@@ -4,7 +4,7 @@ use std::mem::size_of;
 use palisade_abi::{
     Address, Counter, CtEntry, CtKey, DatapathState, EndpointRecord, FRAGMENTED_DATAGRAMS,
     FragmentEntry, FragmentKey, IDENTITY_PAGE_LEN, IDENTITY_PAGES, IpcacheEntry, IpcachePrefix,
-    PORT_INDEXES, TableSizes,
+    NatEntry, NatKey, PORT_INDEXES, TableSizes,
 };
 
 use crate::sys::Shape;
@@ -57,6 +57,8 @@ maps! {
     Conntrack = "conntrack_v1";
     /// Datagrams that arrive in parts.
     Fragments = "fragments_v1";
+    /// Endpoints that speak with the node's address.
+    Nat = "nat_v1";
     /// The ring of events.
     Events = "events_v1";
     /// Packets by what became of them.
@@ -119,6 +121,11 @@ impl Map {
                 kind: libbpf_sys::BPF_MAP_TYPE_LRU_HASH,
                 flags: 0,
                 ..hash::<FragmentKey, FragmentEntry>(FRAGMENTED_DATAGRAMS)
+            },
+            Self::Nat => Shape {
+                kind: libbpf_sys::BPF_MAP_TYPE_LRU_HASH,
+                flags: 0,
+                ..hash::<NatKey, NatEntry>(sizes.nat())
             },
             Self::Events => Shape {
                 kind: libbpf_sys::BPF_MAP_TYPE_RINGBUF,

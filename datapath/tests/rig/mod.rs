@@ -13,6 +13,7 @@
 )]
 
 pub mod node;
+pub mod seen;
 pub mod tables;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub const SIZES: TableSizes = TableSizes {
 
 pub const WEB: EndpointId = EndpointId::new(1);
 pub const DB: EndpointId = EndpointId::new(2);
+/// The host, where it has policies of its own.
+pub const HOST: EndpointId = EndpointId::new(3);
 pub const WEB_IDENTITY: Identity = Identity::new(1001);
 pub const DB_IDENTITY: Identity = Identity::new(1002);
 pub const SITE_IDENTITY: Identity = Identity::new(0x0100_0001);
@@ -129,6 +132,9 @@ pub enum Place {
     /// A device without an endpoint.
     FromNobody,
     ToNobody,
+    /// The device that leads to other machines.
+    FromNetwork,
+    ToNetwork,
 }
 
 pub struct Rig {
@@ -139,6 +145,7 @@ pub struct Rig {
     web: u32,
     db: u32,
     nobody: u32,
+    uplink: u32,
 }
 
 /// What the tests change of the configuration.
@@ -146,6 +153,9 @@ pub struct Setup {
     pub mode: Mode,
     pub deny_answer: DenyAnswer,
     pub redirect_peer: bool,
+    /// The ports that are given away, if endpoints speak with the node's address.
+    pub masquerade: Option<(u16, u16)>,
+    pub host_firewall: bool,
     pub own: BTreeMap<Map, OwnedFd>,
 }
 
@@ -155,6 +165,8 @@ impl Default for Setup {
             mode: Mode::Enforce,
             deny_answer: DenyAnswer::Silent,
             redirect_peer: true,
+            masquerade: None,
+            host_firewall: false,
             own: BTreeMap::new(),
         }
     }
@@ -167,19 +179,27 @@ impl Rig {
 
     pub fn with_sizes(setup: Setup, sizes: TableSizes) -> Self {
         let namespace = Namespace::new("rig").expect("these tests need root");
-        for device in ["web", "db", "nobody"] {
+        for device in ["web", "db", "nobody", "uplink"] {
             let add = format!("link add {device} type veth peer name {device}-peer");
             namespace.ip(&add).unwrap();
         }
         // Every test has a thread of its own, so this one may move in for good.
         setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET).unwrap();
         let mut netlink = Netlink::open().unwrap();
-        let [web, db, nobody] =
-            ["web", "db", "nobody"].map(|name| netlink.device(name).unwrap().unwrap().ifindex);
+        let [web, db, nobody, uplink] = ["web", "db", "nobody", "uplink"]
+            .map(|name| netlink.device(name).unwrap().unwrap().ifindex);
         let maps = Maps::create_with(sizes, setup.own).unwrap();
         let config = DatapathConfig {
             redirect_peer: u32::from(setup.redirect_peer),
             deny_answer: setup.deny_answer as u32,
+            masquerade: setup.masquerade.is_some().into(),
+            nat_port_low: setup.masquerade.unwrap_or_default().0.into(),
+            nat_port_high: setup.masquerade.unwrap_or_default().1.into(),
+            host_endpoint: if setup.host_firewall {
+                HOST.get().into()
+            } else {
+                0
+            },
             node_ipv4: Family::V4.host().into(),
             node_ipv6: Family::V6.host().into(),
             ..DatapathConfig::new(sizes, setup.mode)
@@ -194,6 +214,7 @@ impl Rig {
             web,
             db,
             nobody,
+            uplink,
         };
         rig.populate();
         rig
@@ -254,6 +275,8 @@ impl Rig {
             Place::ToWeb => (&self.programs.to_container, self.web),
             Place::ToDb => (&self.programs.to_container, self.db),
             Place::ToNobody => (&self.programs.to_container, self.nobody),
+            Place::FromNetwork => (&self.programs.from_network, self.uplink),
+            Place::ToNetwork => (&self.programs.to_network, self.uplink),
         };
         let frame = Frame {
             data: frame,

@@ -92,6 +92,17 @@ impl Node {
         self.datapath.apply_all(&writes).unwrap();
     }
 
+    /// Puts the programs of the network on the device that leads to the site.
+    pub fn attach_network(&mut self) -> u32 {
+        let Self { datapath, host, .. } = self;
+        host.run(|| {
+            let uplink = Netlink::open().unwrap().device("uplink").unwrap().unwrap();
+            datapath.attach_network(uplink.ifindex).unwrap();
+            uplink.ifindex
+        })
+        .unwrap()
+    }
+
     /// Waits for a drop with this cookie, towards this address.
     pub fn expect_drop(&mut self, to: SocketAddr, reason: DropReason, cookie: u32) -> RawEvent {
         let deadline = Instant::now() + Duration::from_secs(5);
