@@ -206,7 +206,7 @@ fn tcpdump_sees_no_address_of_a_pod_in_the_world() {
 fn the_world_reaches_pods_directly_where_policy_lets_it() {
     for hook in [Hook::Auto, Hook::Clsact] {
         let mut node = Node::with(hook, |programs| {
-            programs.deny_answer = DenyAnswer::Reset as u32
+            programs.deny_answer = DenyAnswer::Reset as u32;
         });
         node.attach_network();
         node.rules(&[
