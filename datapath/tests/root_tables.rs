@@ -8,6 +8,7 @@
 mod rig;
 #[path = "../../policy-engine/tests/support/walk.rs"]
 mod walk;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../../policy-engine/tests/support/world.rs"]
 mod world;
 
