@@ -1,7 +1,7 @@
 //! The agent: one event loop that owns the node and the datapath, and threads that bring it events.
 //!
 //! ```text
-//! watch ─┐                      ┌─▶ checkpoint on disk
+//! watch ─┐                      ┌─▶ checkpoint, journal
 //! proxy ─┼─▶ Message ─▶ Agent ──┼─▶ Datapath (maps, programs, links)
 //! signal ┘   (loop)             └─▶ answers released
 //!                Shared: node, policy files, flows ◀── socket, proxy, events (read only)
@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod flows;
 mod interfaces;
+mod journal;
 mod mount;
 mod policy_files;
 mod server;

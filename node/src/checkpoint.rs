@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use palisade_abi::{EndpointId, Write};
-use palisade_fqdn::Record;
 use palisade_identity::{Identity, LabelSet};
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +14,11 @@ use crate::node::Node;
 
 /// What a node must know to go on after a restart: numbers and names, which the tables refer to.
 ///
-/// Made by [`Node::checkpoint`] and given back to [`Node::restore`]; everything else is handed in
-/// again as events.
+/// Made by [`Node::checkpoint`] and given back to [`Node::restore`], together with the journal of
+/// names; everything else is handed in again as events.
+///
+/// It is needed anew only when a number is given out or an endpoint comes or goes. An answer from a
+/// name server is told in the journal, in some tens of bytes, however much is known.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checkpoint {
@@ -26,8 +28,6 @@ pub struct Checkpoint {
     identities: BTreeMap<u32, String>,
     /// Endpoint numbers by name.
     endpoints: BTreeMap<Arc<str>, u16>,
-    /// What endpoints learnt of names.
-    names: Vec<Record>,
 }
 
 impl Node {
@@ -45,12 +45,20 @@ impl Node {
                 .numbers()
                 .map(|(name, id)| (name, id.get()))
                 .collect(),
-            names: self.names.snapshot(),
         }
+    }
+
+    /// Begins a journal of names: everything that is known, to which the journals of later
+    /// [`Plan`](crate::Plan)s are appended.
+    ///
+    /// Begin a new one after a restart, and whenever the last has grown long beside what is known.
+    pub fn start_journal(&mut self) -> Vec<u8> {
+        self.names.start_journal()
     }
 
     /// A node that comes back over tables which are in force.
     ///
+    /// `names` is a journal as far as it was stored; what follows a torn or corrupt entry is lost.
     /// `found` are the writes that would make these tables. Hand in everything there is as events;
     /// plans are made from [`Event::Restored`](crate::Event::Restored) on, which reconciles.
     ///
@@ -59,6 +67,7 @@ impl Node {
     pub fn restore(
         config: Config,
         checkpoint: &Checkpoint,
+        names: &[u8],
         found: Vec<Write>,
     ) -> Result<Self, Error> {
         let mut node = Self::new(config);
@@ -77,7 +86,7 @@ impl Node {
                 .map(|(name, id)| (name.clone(), EndpointId::new(*id)))
                 .collect(),
         );
-        node.names = Names::restore(node.config.names, &checkpoint.names);
+        node.names = Names::replay(node.config.names, names);
         node.found = Some(found.into());
         Ok(node)
     }

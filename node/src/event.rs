@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use palisade_fqdn::DnsName;
+use palisade_fqdn::{DnsName, MatchPattern};
 use palisade_identity::LabelSet;
 use palisade_policy::{CidrGroup, NamedPorts, Policy, ProxyPorts};
 
@@ -19,6 +19,8 @@ pub enum Event {
     EndpointAdded(Endpoint),
     /// The endpoint of this name left the node.
     EndpointRemoved(Arc<str>),
+    /// The names that this pattern selects are to be forgotten, whatever connections there are.
+    ForgetNames(MatchPattern),
     /// The node's own addresses, all of them.
     HostAddresses(BTreeSet<IpAddr>),
     /// What is to be in force, all of it. It replaces what was before in one step.

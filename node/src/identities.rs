@@ -18,6 +18,8 @@ pub(crate) struct Identities {
     given_up: Vec<Identity>,
     /// Forgotten by the plan that is being carried out: the tables may still know them.
     leaving: BTreeMap<Identity, LabelSet>,
+    /// Whether a number was given out that no checkpoint has yet.
+    novelty: Novelty,
 }
 
 impl Identities {
@@ -33,6 +35,7 @@ impl Identities {
             known,
             given_up: Vec::new(),
             leaving: BTreeMap::new(),
+            novelty: Novelty::Known,
         }
     }
 
@@ -59,11 +62,24 @@ impl Identities {
         let (identity, _) = range.allocate(labels)?;
         let before = self.known.insert(identity, labels.clone());
         let novelty = if before.is_none() {
+            self.novelty = Novelty::New;
             Novelty::New
         } else {
             Novelty::Known
         };
         Ok((identity, novelty))
+    }
+
+    /// Takes back the only hold of an identity that nothing has heard of.
+    pub(crate) fn take_back(&mut self, identity: Identity) {
+        if self.range_of(identity).release(identity) == Release::Released {
+            self.known.remove(&identity);
+        }
+    }
+
+    /// Whether numbers were given out since this was last asked.
+    pub(crate) fn take_novelty(&mut self) -> Novelty {
+        std::mem::replace(&mut self.novelty, Novelty::Known)
     }
 
     /// Gives up one hold.

@@ -7,7 +7,7 @@
 //! [`Table`](palisade_abi::Table), and carries out the effects.
 //!
 //! ```text
-//!            Event ──▶ Node::handle ──▶ Plan ──▶ checkpoint, writes, effects
+//!            Event ──▶ Node::handle ──▶ Plan ──▶ checkpoint and journal, writes, effects
 //!
 //! added:     identity ─▶ class ─▶ ipcache ─▶ policy           ─▶ release of an answer
 //!            endpoint: policy ─▶ record ─▶ generation ─▶ ipcache
@@ -70,8 +70,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`Node::new`] starts over empty tables, [`Node::restore`] over what a [`Checkpoint`] and the
-//!   tables themselves say.
+//! - [`Node::new`] starts over empty tables, [`Node::restore`] over what a [`Checkpoint`], a journal
+//!   of names and the tables themselves say. [`Node::start_journal`] begins that journal.
 //! - [`Node::verdict`], [`Node::dns_verdict`], [`Node::origin`] and the lists answer questions.
 #![forbid(unsafe_code)]
 

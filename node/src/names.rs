@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use palisade_abi::EndpointId;
-use palisade_fqdn::{Answer, Cache, Changes, DnsName, Limits, Lookup, MatchPattern, Record};
+use palisade_fqdn::{Answer, Cache, Changes, DnsName, Eviction, Limits, Lookup, MatchPattern};
 
 /// Connections: an endpoint and the address that its connection leads to.
 pub(crate) type Connections = BTreeSet<(EndpointId, IpAddr)>;
@@ -26,21 +26,34 @@ impl Names {
         }
     }
 
-    pub(crate) fn restore(limits: Limits, records: &[Record]) -> Self {
+    /// What a journal says, as far as it can be read.
+    pub(crate) fn replay(limits: Limits, journal: &[u8]) -> Self {
         Self {
-            cache: Cache::restore(limits, records),
+            cache: Cache::replay(limits, journal).cache,
             live: Connections::new(),
         }
     }
 
-    pub(crate) fn snapshot(&self) -> Vec<Record> {
-        self.cache.snapshot()
+    /// Begins a journal with everything that is known.
+    pub(crate) fn start_journal(&mut self) -> Vec<u8> {
+        self.cache.start_journal()
     }
 
-    /// Learns an answer and says which addresses have other names now.
-    pub(crate) fn learn(&mut self, answer: &Answer<'_>, now: Duration) -> BTreeSet<IpAddr> {
+    /// What is to be appended to the journal, if there is one.
+    pub(crate) fn take_journal(&mut self) -> Vec<u8> {
+        self.cache.take_journal()
+    }
+
+    /// Learns an answer and says which addresses have other names now, and what had to go for it.
+    pub(crate) fn learn(
+        &mut self,
+        answer: &Answer<'_>,
+        now: Duration,
+    ) -> (BTreeSet<IpAddr>, Vec<Eviction>) {
         let live = |endpoint, address| self.live.contains(&(endpoint, address));
-        changed(self.cache.update(answer, now, &live))
+        let mut changes = self.cache.update(answer, now, &live);
+        let evicted = std::mem::take(&mut changes.evicted);
+        (changed(changes), evicted)
     }
 
     /// Forgets what is over and not live, and says which addresses have other names now.
@@ -53,6 +66,11 @@ impl Names {
     /// Forgets what an endpoint has learnt, and says which addresses have other names now.
     pub(crate) fn forget(&mut self, endpoint: EndpointId) -> BTreeSet<IpAddr> {
         changed(self.cache.remove_endpoint(endpoint))
+    }
+
+    /// Forgets the names that a pattern selects, and says which addresses have other names now.
+    pub(crate) fn forget_names(&mut self, pattern: &MatchPattern) -> BTreeSet<IpAddr> {
+        changed(self.cache.forget(pattern))
     }
 
     /// Who has learnt something.

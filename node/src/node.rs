@@ -15,7 +15,7 @@ use crate::dns_filter::DnsFilter;
 use crate::endpoints::Endpoints;
 use crate::error::Error;
 use crate::event::{DnsAnswer, Endpoint, Event, PolicySet, Token};
-use crate::identities::Identities;
+use crate::identities::{Identities, Novelty};
 use crate::named::Named;
 use crate::names::Names;
 use crate::plan::{Checkpointing, Effect, Plan};
@@ -85,8 +85,21 @@ impl Node {
     pub fn handle(&mut self, event: Event, now: Duration) -> Result<Plan, Error> {
         self.identities.settled();
         self.endpoints.settled();
+        let mut plan = self.plan(event, now)?;
+        if self.identities.take_novelty() == Novelty::New {
+            plan.checkpoint = Checkpointing::Needed;
+        }
+        plan.journal = self.names.take_journal();
+        Ok(plan)
+    }
+
+    fn plan(&mut self, event: Event, now: Duration) -> Result<Plan, Error> {
         match event {
             Event::DnsAnswer(answer) => self.learn(&answer, now),
+            Event::ForgetNames(pattern) => {
+                let dirty = self.names.forget_names(&pattern);
+                self.unlearn(dirty)
+            }
             Event::Tick { live } => self.expire(&live, now),
             Event::EndpointAdded(_)
             | Event::EndpointRemoved(_)
@@ -119,7 +132,7 @@ impl Node {
                 self.update(plan)
             }
             Event::Restored => self.reconcile(plan),
-            Event::DnsAnswer(_) | Event::Tick { .. } => Ok(()),
+            Event::DnsAnswer(_) | Event::ForgetNames(_) | Event::Tick { .. } => Ok(()),
         }
     }
 
@@ -217,9 +230,9 @@ impl Node {
                 ttl: answer.ttl,
             };
             // Its own addresses too, should they not have been enforced the last time.
-            let mut dirty = self.names.learn(&learnt, now);
+            let (mut dirty, evicted) = self.names.learn(&learnt, now);
+            plan.evicted = evicted;
             dirty.extend(addresses);
-            plan.checkpoint = Checkpointing::Needed;
             self.settle_learnt(dirty, &mut plan)?;
         }
         if self.is_gathering() {
@@ -231,14 +244,18 @@ impl Node {
     }
 
     fn expire(&mut self, live: &BTreeSet<(IpAddr, IpAddr)>, now: Duration) -> Result<Plan, Error> {
-        let mut plan = Plan::default();
         let live = live.iter().filter_map(|(client, address)| {
             Some((self.endpoints.at(*client)?.id, address.to_canonical()))
         });
         let dirty = self.names.expire(live.collect(), now);
-        if !dirty.is_empty() {
-            plan.checkpoint = Checkpointing::Needed;
-            self.settle_learnt(dirty, &mut plan)?;
+        self.unlearn(dirty)
+    }
+
+    /// Gives addresses that have lost a name the identities that are left to them.
+    fn unlearn(&mut self, addresses: BTreeSet<IpAddr>) -> Result<Plan, Error> {
+        let mut plan = Plan::default();
+        if !addresses.is_empty() {
+            self.settle_learnt(addresses, &mut plan)?;
         }
         Ok(plan)
     }

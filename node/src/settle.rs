@@ -9,7 +9,6 @@ use palisade_policy::{Desired, LocalEndpoint, NamedPorts};
 
 use crate::dns_filter::DnsFilter;
 use crate::error::Error;
-use crate::identities::Novelty;
 use crate::named::Named;
 use crate::node::Node;
 use crate::plan::Plan;
@@ -94,7 +93,8 @@ impl Node {
         Ok(())
     }
 
-    /// As [`Node::settle`] and [`Node::sweep`]; in place if nothing of it can fail.
+    /// As [`Node::settle`] and [`Node::sweep`]; in place unless it could fail half-way, which takes
+    /// two identities that the tables do not know.
     pub(crate) fn settle_learnt(
         &mut self,
         addresses: BTreeSet<IpAddr>,
@@ -105,8 +105,7 @@ impl Node {
         }
         let dirty = addresses.into_iter().map(Prefix::exact).collect();
         let wanted = self.wanted(&self.named, &dirty);
-        let known = |labels: &LabelSet| self.identities.get(labels).is_some();
-        let rest = if wanted.values().flatten().all(known) {
+        let rest = if self.novel(&wanted).len() < 2 {
             self.write_ipcache(&wanted, plan)?
         } else {
             let mut next = self.clone();
@@ -175,7 +174,28 @@ impl Node {
         wanted
     }
 
-    /// Gives addresses their identities. What a new identity has replaced in the tables must rest
+    /// Holds the identity of new labels and tells the tables; all of it or nothing.
+    fn introduce(&mut self, labels: &LabelSet) -> Result<(Identity, Vec<Write>), Error> {
+        let (identity, _) = self.identities.hold(labels)?;
+        match self.tables.add_identity(identity, labels) {
+            Ok(writes) => Ok((identity, writes)),
+            Err(error) => {
+                self.identities.take_back(identity);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The labels among these that have no identity yet.
+    fn novel<'a>(&self, wanted: &'a BTreeMap<Prefix, Option<LabelSet>>) -> BTreeSet<&'a LabelSet> {
+        let labels = wanted.values().flatten();
+        labels
+            .filter(|labels| self.identities.get(labels).is_none())
+            .collect()
+    }
+
+    /// Gives addresses their identities, the new ones first: if the first of them cannot be had,
+    /// nothing has changed. What a new identity has replaced in the tables must rest
     /// before it is used again, but nobody need wait for that with the address in hand: the grace
     /// period is left to the end of the plan where it can be.
     fn write_ipcache(
@@ -189,25 +209,27 @@ impl Node {
             .filter(|(prefix, labels)| labels.is_some() && self.ipcache.get(**prefix).is_none());
         let needed = self.ipcache.len() + added.count();
         room("ipcache", needed, self.config.sizes.ipcache)?;
+        let mut new = Vec::new();
+        for labels in self.novel(wanted) {
+            if rest == Rest::Owed {
+                plan.writes.push(Write::Grace);
+            }
+            let (identity, mut writes) = self.introduce(labels)?;
+            new.push(identity);
+            rest = match writes.pop_if(|last| *last == Write::Grace) {
+                Some(_) => Rest::Owed,
+                None => Rest::Enough,
+            };
+            plan.writes.extend(writes);
+        }
         let mut changes: BTreeMap<Prefix, Option<Identity>> = BTreeMap::new();
         for (prefix, labels) in wanted {
-            let Some(labels) = labels else {
-                changes.insert(*prefix, None);
-                continue;
-            };
-            let (identity, novelty) = self.identities.hold(labels)?;
-            if novelty == Novelty::New {
-                if rest == Rest::Owed {
-                    plan.writes.push(Write::Grace);
-                }
-                let mut writes = self.tables.add_identity(identity, labels)?;
-                rest = match writes.pop_if(|last| *last == Write::Grace) {
-                    Some(_) => Rest::Owed,
-                    None => Rest::Enough,
-                };
-                plan.writes.extend(writes);
-            }
-            changes.insert(*prefix, Some(identity));
+            let held = labels.as_ref().map(|labels| self.identities.hold(labels));
+            changes.insert(*prefix, held.transpose()?.map(|(identity, _)| identity));
+        }
+        // Their addresses hold them now.
+        for identity in new {
+            self.identities.release(identity);
         }
         for (prefix, identity) in &changes {
             let entry = identity.map(IpcacheEntry::new);

@@ -1,6 +1,7 @@
 //! The event loop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -15,6 +16,7 @@ use palisade_proxy::Held;
 
 use super::error::DaemonError;
 use super::interfaces;
+use super::journal::Journal;
 use super::shared::Shared;
 use super::start::host_addresses;
 use super::state::State;
@@ -32,12 +34,16 @@ const RETRY: u32 = 4;
 /// How often a write that the kernel refuses is tried again.
 const TRIES: u32 = 5;
 
+/// What its troubles are about.
+const JOURNAL: &str = "journal of names";
+
 /// The one owner of the node's state and of the datapath.
 #[derive(Debug)]
 pub(super) struct Agent {
     shared: Arc<Shared>,
     datapath: Datapath,
     state: State,
+    journal: Journal,
     netlink: Netlink,
     held: BTreeMap<Token, (Held, Instant)>,
     next_token: u64,
@@ -57,12 +63,14 @@ impl Agent {
         shared: Arc<Shared>,
         datapath: Datapath,
         state: State,
+        journal: Journal,
         netlink: Netlink,
     ) -> Self {
         Self {
             shared,
             datapath,
             state,
+            journal,
             netlink,
             held: BTreeMap::new(),
             next_token: 0,
@@ -126,6 +134,11 @@ impl Agent {
             let checkpoint = self.shared.node().checkpoint();
             self.state.set_checkpoint(&checkpoint)?;
         }
+        if !plan.journal.is_empty() {
+            // Without it a restart knows less; until then all is as it should be.
+            let appended = self.journal.append(&plan.journal);
+            self.note_journal(appended);
+        }
         // A grace period at the end is for numbers to be used again, not for what is enforced: nobody
         // waits for it with an answer in hand.
         let (now, after) = match plan.writes.split_last() {
@@ -154,6 +167,26 @@ impl Agent {
         report.revision = revision;
         report.waiting = self.held.len();
         Ok(())
+    }
+
+    /// Begins the journal anew when it is long, beside what else goes on.
+    fn keep_journal(&mut self) {
+        let settled = self.journal.settle();
+        self.note_journal(settled);
+        if self.journal.is_long() {
+            let start = self.shared.node_mut().start_journal();
+            let begun = self.journal.begin_anew(start);
+            self.note_journal(begun);
+        } else if self.journal.is_whole() {
+            self.shared.well(JOURNAL);
+        }
+    }
+
+    fn note_journal(&self, done: io::Result<()>) {
+        if let Err(error) = done {
+            let what = format!("a restart will know less of names: {}", chain(&error));
+            self.shared.trouble(JOURNAL, what);
+        }
     }
 
     /// Memory may be short for a moment; for longer the agent ends, and what is in force stays.
@@ -310,6 +343,7 @@ impl Agent {
     }
 
     fn tick(&mut self) -> Result<(), DaemonError> {
+        self.keep_journal();
         self.check_interfaces()?;
         if self.ticks.is_multiple_of(RETRY) {
             self.add_missing()?;

@@ -54,7 +54,8 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     let checkpoint = state.checkpoint()?.unwrap_or_default();
     let limits = config.names;
     let setup = NodeConfig::new(config.options.clone(), config.tables, limits);
-    let mut node = Node::restore(setup, &checkpoint, found)?;
+    let mut node = Node::restore(setup, &checkpoint, &state.names()?, found)?;
+    let journal = state.begin_names(&node.start_journal())?;
     let ports = ProxyPorts::from_iter([(PolicyProxy::Dns, proxy.port())]);
     for event in [
         Event::Proxy(ports),
@@ -69,7 +70,7 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     route::add(&mut netlink)?;
     let (send, receive) = mpsc::channel();
     let events = datapath.events()?;
-    let mut agent = Agent::new(shared.clone(), datapath, state, netlink);
+    let mut agent = Agent::new(shared.clone(), datapath, state, journal, netlink);
     agent.begin()?;
     let policy = Arc::new(DnsPolicy::new(shared.clone(), send.clone()));
     let proxy = proxy.start(policy)?;

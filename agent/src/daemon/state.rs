@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::journal::{self, Journal};
 use super::policy_files::Accepted;
 
 /// Why state cannot be kept or read back.
@@ -85,6 +86,23 @@ impl State {
         self.write("node.json", checkpoint)
     }
 
+    /// The journal of names; empty after a reboot.
+    pub(crate) fn names(&self) -> Result<Vec<u8>, StateError> {
+        let path = self.folder.join(NAMES);
+        Journal::read(&path, &self.head()).map_err(failed("read", &path))
+    }
+
+    /// Begins the journal of names anew.
+    pub(crate) fn begin_names(&self, start: &[u8]) -> Result<Journal, StateError> {
+        let path = self.folder.join(NAMES);
+        Journal::begin(&path, &self.head(), start).map_err(failed("write", &path))
+    }
+
+    /// What ties the journal to its boot.
+    fn head(&self) -> Vec<u8> {
+        format!("{}\n", self.boot).into_bytes()
+    }
+
     /// The policies that were in force.
     pub(crate) fn policies(&self) -> Result<Option<Accepted>, StateError> {
         self.read("policies.json")
@@ -107,8 +125,9 @@ impl State {
 
     /// Forgets everything.
     pub(crate) fn clear(&self) -> Result<(), StateError> {
-        for name in ["node.json", "policies.json", "proxy.json"] {
-            let path = self.folder.join(name);
+        let names = self.folder.join(NAMES);
+        let files = ["node.json", "policies.json", "proxy.json"].map(|name| self.folder.join(name));
+        for path in files.into_iter().chain([journal::aside(&names), names]) {
             match fs::remove_file(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -147,6 +166,9 @@ impl State {
         fs::rename(&new, &path).map_err(failed("write", &path))
     }
 }
+
+/// The journal of names.
+const NAMES: &str = "names.journal";
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();

@@ -5,7 +5,8 @@
 //! hands the same writes to `palisade_datapath::Datapath` or to maps of its own.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,13 +32,15 @@ spec:
     toPorts: [{ports: [{port: '443', protocol: TCP}]}]
 ";
 
-/// The agent: a node, the tables it writes, and a file that a restart continues from.
+/// The agent: a node, the tables it writes, and two files that a restart continues from.
 struct Agent {
     node: Node,
     tables: Image,
     /// What was written, which stands in for tables that outlive the process.
     written: Vec<Write>,
     file: PathBuf,
+    /// What became of names, entry by entry.
+    journal: PathBuf,
 }
 
 impl Agent {
@@ -47,12 +50,16 @@ impl Agent {
         tables.apply_all(&written)?;
         let stored = fs::read_to_string(&file).unwrap_or("{}".into());
         let stored: Checkpoint = serde_json::from_str(&stored)?;
-        let node = Node::restore(config, &stored, written.clone())?;
+        let journal = file.with_extension("journal");
+        let names = fs::read(&journal).unwrap_or_default();
+        let mut node = Node::restore(config, &stored, &names, written.clone())?;
+        fs::write(&journal, node.start_journal())?;
         Ok(Self {
             node,
             tables,
             written,
             file,
+            journal,
         })
     }
 
@@ -63,6 +70,8 @@ impl Agent {
             let checkpoint = serde_json::to_string(&self.node.checkpoint())?;
             fs::write(&self.file, checkpoint)?;
         }
+        let mut journal = OpenOptions::new().append(true).open(&self.journal)?;
+        journal.write_all(&plan.journal)?;
         self.tables.apply_all(&plan.writes)?;
         self.written.extend(&plan.writes);
         for effect in &plan.effects {
@@ -138,6 +147,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .count();
     println!("after a restart {told} addresses had to be told anew");
     agent.tell(&outside);
+    fs::remove_file(file.with_extension("journal"))?;
     fs::remove_file(file)?;
     Ok(())
 }

@@ -14,10 +14,12 @@ mod kernel;
 mod model;
 mod world;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use palisade_abi::Write;
+use palisade_abi::{EndpointId, Write};
 use palisade_node::{Checkpoint, Checkpointing, Config, Event, Node, Plan};
 use palisade_testkit::cases;
 use proptest::prelude::*;
@@ -43,6 +45,8 @@ proptest! {
 struct Simulation {
     node: Node,
     stored: Checkpoint,
+    /// The journal of names, as far as it was stored.
+    journal: Vec<u8>,
     kernel: Kernel,
     model: Model,
     now: Duration,
@@ -50,9 +54,10 @@ struct Simulation {
 
 impl Simulation {
     fn new() -> Self {
-        let node = Node::new(config());
+        let mut node = Node::new(config());
         Self {
             stored: node.checkpoint(),
+            journal: node.start_journal(),
             node,
             kernel: Kernel::new(),
             model: Model::default(),
@@ -73,13 +78,10 @@ impl Simulation {
     fn carry_out(&mut self, plan: &Plan, crash_after: Option<usize>) {
         if plan.checkpoint == Checkpointing::Needed {
             self.stored = self.node.checkpoint();
-        } else if !plan.writes.is_empty() {
-            assert_eq!(
-                self.stored,
-                self.node.checkpoint(),
-                "a checkpoint was needed"
-            );
+        } else {
+            check_stored(&self.stored, &self.node.checkpoint());
         }
+        self.journal.extend(&plan.journal);
         let (before, after) = (self.kernel.decisions(), self.model.decisions());
         let mut stale = false;
         let mut earlier = before.clone();
@@ -99,12 +101,19 @@ impl Simulation {
         self.check_entries();
     }
 
-    /// Comes back from the checkpoint and the tables alone.
+    /// Comes back from the checkpoint, the journal and the tables alone.
     fn restart(&mut self) {
         let stored = serde_json::to_string(&self.stored).unwrap();
         let stored: Checkpoint = serde_json::from_str(&stored).unwrap();
         let found = self.kernel.found();
-        self.node = Node::restore(config(), &stored, found).unwrap();
+        let known = names_of(&self.node);
+        self.node = Node::restore(config(), &stored, &self.journal, found).unwrap();
+        assert_eq!(
+            names_of(&self.node),
+            known,
+            "what was forgotten stays so, the rest is known"
+        );
+        self.journal = self.node.start_journal();
         for event in self.model.everything() {
             let plan = self.node.handle(event, self.now).unwrap();
             assert!(plan.writes.is_empty());
@@ -137,6 +146,37 @@ impl Simulation {
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+/// Whatever a stored checkpoint leaves out was there when the last one was needed.
+fn check_stored(stored: &Checkpoint, now: &Checkpoint) {
+    let content = |checkpoint: &Checkpoint| serde_json::to_value(checkpoint).unwrap();
+    let (stored, now) = (content(stored), content(now));
+    assert_eq!(
+        stored["revision"], now["revision"],
+        "a checkpoint was needed"
+    );
+    for kind in ["identities", "endpoints"] {
+        for (key, value) in now[kind].as_object().unwrap() {
+            let known = stored[kind].get(key);
+            assert_eq!(known, Some(value), "a checkpoint was needed for {key}");
+        }
+    }
+}
+
+/// What is to be the same after a restart, which knows no identity yet.
+fn names_of(node: &Node) -> BTreeSet<(EndpointId, String, IpAddr, Duration)> {
+    let known = node.known_addresses();
+    known
+        .map(|known| {
+            (
+                known.endpoint,
+                known.name.to_string(),
+                known.address,
+                known.until,
+            )
+        })
+        .collect()
 }
 
 fn check_step(before: &Decisions, now: &Decisions, after: &Decisions, plan: &Plan, index: usize) {
@@ -218,7 +258,8 @@ fn a_restart_over_tables_that_are_in_order_writes_nothing_but_the_generation() {
     }
     let revision = simulation.node.revision();
     let found = simulation.kernel.found();
-    let mut node = Node::restore(config(), &simulation.stored, found).unwrap();
+    let (stored, journal) = (&simulation.stored, &simulation.journal);
+    let mut node = Node::restore(config(), stored, journal, found).unwrap();
     for event in simulation.model.everything() {
         let _plan = node.handle(event, simulation.now).unwrap();
     }
