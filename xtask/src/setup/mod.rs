@@ -16,6 +16,8 @@ pub(crate) enum For {
     Work,
     /// CI as well: the oldest clang too.
     Ci,
+    /// Load on the DNS proxy, which needs no kernel.
+    Dns,
     /// Tests in a guest as well: an emulator too.
     Vm,
 }

@@ -95,6 +95,11 @@ const GUEST: [Need; 2] = [
     ),
 ];
 
+const DNS: [Need; 2] = [
+    need("dnsperf", "asks the DNS proxy", Probe::Program("dnsperf")),
+    need("strace", "counts system calls", Probe::Program("strace")),
+];
+
 const fn need(package: &'static str, purpose: &'static str, probe: Probe) -> Need {
     Need {
         package,
@@ -105,14 +110,16 @@ const fn need(package: &'static str, purpose: &'static str, probe: Probe) -> Nee
 
 /// What this machine lacks.
 pub(super) fn missing(purpose: For) -> Vec<Need> {
-    let more: &[Need] = match purpose {
-        For::Work => &[],
-        For::Ci => &[OLDEST],
-        For::Vm => &GUEST,
+    let needs: [&[Need]; 2] = match purpose {
+        For::Work => [&NEEDS, &[]],
+        For::Ci => [&NEEDS, &[OLDEST]],
+        For::Dns => [&[], &DNS],
+        For::Vm => [&NEEDS, &GUEST],
     };
-    NEEDS
+    needs
         .into_iter()
-        .chain(more.iter().copied())
+        .flatten()
+        .copied()
         .filter(|need| !is_here(need.probe))
         .collect()
 }
