@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use palisade_abi::{DenyAnswer, Mode, Protocol, TableSizes};
-use palisade_fqdn::Limits;
 use palisade_identity::{Label, LabelSet, Source};
 use palisade_policy::{AllowLocalhost, NamedPorts, Options};
 use thiserror::Error;
 
+mod dns;
 mod wire;
+
+pub(crate) use self::dns::{Dns, DnsError};
+#[cfg(feature = "kernel")]
+pub(crate) use self::dns::{OnLate, Rejection};
 
 /// What the agent does with the datapath when it is asked to stop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,8 +85,8 @@ pub(crate) struct Config {
     pub(crate) options: Options,
     /// How large the maps are.
     pub(crate) tables: TableSizes,
-    /// How much is remembered of DNS names.
-    pub(crate) names: Limits,
+    /// How names are resolved and remembered.
+    pub(crate) dns: Dns,
     /// The endpoints, in the order of the file.
     pub(crate) endpoints: Vec<EndpointConfig>,
 }
@@ -106,6 +110,14 @@ pub(crate) enum ConfigError {
         path: PathBuf,
         /// What the parser says, with the position.
         source: Box<serde_saphyr::Error>,
+    },
+    /// The section on DNS has something that cannot be.
+    #[error("{}: dns: {reason}", path.display())]
+    Dns {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: Box<DnsError>,
     },
     /// An endpoint has something that cannot be.
     #[error("{}: endpoint `{endpoint}`: {reason}", path.display())]
@@ -170,6 +182,10 @@ impl Config {
             None => run.join(default),
         };
         let endpoints = endpoints(path, folder, wire.endpoints)?;
+        let dns = Dns::try_from(wire.dns).map_err(|reason| ConfigError::Dns {
+            path: path.to_owned(),
+            reason: Box::new(reason),
+        })?;
         let options = Options {
             allow_localhost: match wire.allow_localhost {
                 wire::AllowLocalhost::Always => AllowLocalhost::Always,
@@ -194,7 +210,7 @@ impl Config {
             },
             options,
             tables: wire.tables,
-            names: wire.dns.limits(),
+            dns,
             endpoints,
             node: wire.node.into(),
         })
@@ -324,6 +340,26 @@ endpoints:
         let error = parse(&format!("{TEXT}  colour: red\n")).unwrap_err();
         assert!(error.to_string().contains("colour"), "{error}");
         assert!(error.to_string().contains("line 15"), "{error}");
+    }
+
+    #[test]
+    fn the_section_on_dns_sets_what_it_names_and_leaves_the_rest() {
+        let section = "dns: {names-per-endpoint: 7, hold-milliseconds: 50, on-late: release, \
+             aliases: true, search: [svc.cluster.local]}\n";
+        let dns = parse(&format!("{TEXT}{section}")).unwrap().dns;
+        let plain = parse(TEXT).unwrap().dns;
+        assert_eq!(dns.limits.names_per_endpoint, 7);
+        assert_eq!(dns.limits.bytes, plain.limits.bytes);
+        assert_eq!(dns.hold.as_millis(), 50);
+        assert_ne!(dns.on_late, plain.on_late);
+        assert!(dns.binding.chain && !plain.binding.chain);
+        assert_eq!(dns.binding.search.len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_pattern_of_the_section_on_dns_is_told() {
+        let error = parse(&format!("{TEXT}dns: {{nxdomain: ['a b']}}\n")).unwrap_err();
+        assert!(error.to_string().contains("pattern `a b`"), "{error}");
     }
 
     #[test]

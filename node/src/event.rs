@@ -93,6 +93,8 @@ pub struct DnsAnswer {
     pub client: IpAddr,
     /// The name that was asked for.
     pub name: DnsName,
+    /// Other names that the addresses count for; see [`Binding`](palisade_fqdn::Binding).
+    pub also: Vec<DnsName>,
     /// The addresses in the answer.
     pub addresses: Vec<IpAddr>,
     /// How long they may be used.

@@ -223,16 +223,20 @@ impl Node {
         if let Some(member) = self.endpoints.at(answer.client) {
             let addresses: Vec<IpAddr> =
                 answer.addresses.iter().map(IpAddr::to_canonical).collect();
-            let learnt = Answer {
-                endpoint: member.id,
-                name: &answer.name,
-                addresses: &addresses,
-                ttl: answer.ttl,
-            };
             // Its own addresses too, should they not have been enforced the last time.
-            let (mut dirty, evicted) = self.names.learn(&learnt, now);
-            plan.evicted = evicted;
-            dirty.extend(addresses);
+            let mut dirty: BTreeSet<IpAddr> = addresses.iter().copied().collect();
+            // Of several names the one that was asked for counts as the last used.
+            for name in answer.also.iter().chain([&answer.name]) {
+                let learnt = Answer {
+                    endpoint: member.id,
+                    name,
+                    addresses: &addresses,
+                    ttl: answer.ttl,
+                };
+                let (changed, evicted) = self.names.learn(&learnt, now);
+                dirty.extend(changed);
+                plan.evicted.extend(evicted);
+            }
             self.settle_learnt(dirty, &mut plan)?;
         }
         if self.is_gathering() {

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use palisade_abi::{DenyAnswer, Mode, TableSizes};
-use palisade_fqdn::Limits;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -30,35 +28,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) tables: TableSizes,
     #[serde(default)]
-    pub(super) dns: Dns,
+    pub(super) dns: super::dns::Wire,
     pub(super) endpoints: Vec<Endpoint>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(super) struct Dns {
-    min_ttl_seconds: u64,
-    grace_seconds: u64,
-}
-
-impl Default for Dns {
-    fn default() -> Self {
-        let limits = Limits::default();
-        Self {
-            min_ttl_seconds: limits.min_ttl.as_secs(),
-            grace_seconds: limits.grace.as_secs(),
-        }
-    }
-}
-
-impl Dns {
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
-            min_ttl: Duration::from_secs(self.min_ttl_seconds),
-            grace: Duration::from_secs(self.grace_seconds),
-            ..Limits::default()
-        }
-    }
 }
 
 #[derive(Deserialize)]

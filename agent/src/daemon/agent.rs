@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use palisade_abi::{Protocol, Table, Write};
 use palisade_datapath::netlink::Netlink;
 use palisade_datapath::{Connection, Datapath};
+use palisade_fqdn::DnsName;
 use palisade_node::{Checkpointing, DnsAnswer, Effect, Endpoint, Event, Plan, Token};
-use palisade_proxy::Held;
+use palisade_proxy::{Answer, Held};
 
 use super::error::DaemonError;
 use super::interfaces;
@@ -281,6 +282,7 @@ impl Agent {
             token,
             client: answer.query.client.ip(),
             name: answer.query.name.clone(),
+            also: self.aliases(&answer),
             addresses: answer.addresses.to_vec(),
             ttl: answer.ttl,
         });
@@ -293,6 +295,22 @@ impl Agent {
             }
             taken => taken,
         }
+    }
+
+    /// The other names that an answer's addresses count for, as far as the node is asked to.
+    fn aliases(&self, answer: &Answer<'_>) -> Vec<DnsName> {
+        let binding = &self.shared.config.dns.binding;
+        if !binding.chain && binding.search.is_empty() {
+            return Vec::new();
+        }
+        let message = palisade_fqdn::wire::Message::parse(answer.message);
+        let resolution = message.and_then(|message| message.resolution());
+        // The proxy has read it before, so that nothing is lost here.
+        let told = resolution
+            .map(|resolution| resolution.aliases)
+            .unwrap_or_default();
+        let others = binding.others(answer.query.name, &told).into_iter();
+        others.cloned().collect()
     }
 
     /// Puts the folder's policies in force, as far as they are good.

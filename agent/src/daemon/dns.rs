@@ -12,6 +12,7 @@ use palisade_proxy::{Decision, Held, Policy, Query, Rejection, RuleToken};
 use super::events::Names;
 use super::shared::Shared;
 use super::{Message, time};
+use crate::config;
 
 /// Judges queries by the node's rules and hands answers to the event loop.
 #[derive(Debug)]
@@ -56,7 +57,10 @@ impl Policy for DnsPolicy {
         let rule = RuleToken::new(0);
         if matches!(outcome, Outcome::Dropped(_)) {
             Decision::Refuse {
-                rejection: Rejection::Refused,
+                rejection: match self.shared.config.dns.rejection(query.name) {
+                    config::Rejection::Nxdomain => Rejection::NxDomain,
+                    config::Rejection::Refused => Rejection::Refused,
+                },
                 rule,
             }
         } else {

@@ -22,7 +22,7 @@ use super::policy_files::PolicyFiles;
 use super::shared::Shared;
 use super::state::State;
 use super::{Message, events, interfaces, log, mount, server, watch};
-use crate::config::{Config, HostAddresses, OnExit};
+use crate::config::{Config, Dns, HostAddresses, OnExit, OnLate};
 use crate::policies;
 use crate::print;
 use crate::protocol::DatapathStatus;
@@ -46,13 +46,13 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     let state = State::open(&config.state)?;
     let files = files(&config, &state)?;
     let mut netlink = Netlink::open()?;
-    let proxy = bind(&state)?;
+    let proxy = bind(&state, &config.dns)?;
     mount::ensure(&config.bpffs)?;
     let hosts = host_addresses(&config, &mut netlink)?;
     let datapath = Datapath::open(&datapath_config(&config, &hosts))?;
     let found = datapath.dump()?;
     let checkpoint = state.checkpoint()?.unwrap_or_default();
-    let limits = config.names;
+    let limits = config.dns.limits;
     let setup = NodeConfig::new(config.options.clone(), config.tables, limits);
     let mut node = Node::restore(setup, &checkpoint, &state.names()?, found)?;
     let journal = state.begin_names(&node.start_journal())?;
@@ -160,14 +160,21 @@ fn files(config: &Config, state: &State) -> Result<PolicyFiles, DaemonError> {
 }
 
 /// Listens on the port that the datapath redirects to, if it does already.
-fn bind(state: &State) -> Result<Proxy, DaemonError> {
+fn bind(state: &State, dns: &Dns) -> Result<Proxy, DaemonError> {
     let before = state.proxy_port()?;
     let mut config = ProxyConfig::transparent();
+    config.limits.in_flight_per_client = dns.queries;
+    config.timing.hold = dns.hold;
+    config.on_late = match dns.on_late {
+        OnLate::Release => palisade_proxy::OnLate::Release,
+        OnLate::Servfail => palisade_proxy::OnLate::ServFail,
+    };
     config.port = before.and_then(|port| Port::new(port).ok());
-    let proxy = match Proxy::bind(config) {
+    let proxy = match Proxy::bind(config.clone()) {
         Err(error) if before.is_some() => {
             log(format_args!("the DNS proxy needs another port: {error}"));
-            Proxy::bind(ProxyConfig::transparent())?
+            config.port = None;
+            Proxy::bind(config)?
         }
         bound => bound?,
     };

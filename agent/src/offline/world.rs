@@ -112,7 +112,7 @@ pub(super) fn node(config: Option<&Config>, files: &[PathBuf]) -> Result<Node, O
         .collect();
     let files = if files.is_empty() { &folder } else { files };
     let setup = config.map_or_else(palisade_node::Config::default, |config| {
-        palisade_node::Config::new(config.options.clone(), config.tables, config.names)
+        palisade_node::Config::new(config.options.clone(), config.tables, config.dns.limits)
     });
     let found = accept(&read_all(files)?, &setup.options)?;
     let pods = found.manifests.endpoints(&setup.options.cluster_name)?;
@@ -176,6 +176,7 @@ pub(super) fn having_learnt(
         token: Token(0),
         client,
         name: name.clone(),
+        also: Vec::new(),
         addresses: vec![address],
         ttl: Duration::from_secs(60),
     };

@@ -129,6 +129,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         token: Token(1),
         client: "10.0.0.2".parse()?,
         name: DnsName::parse("api.example.com")?,
+        also: Vec::new(),
         addresses: vec!["192.0.2.7".parse()?],
         ttl: Duration::from_secs(60),
     };

@@ -12,6 +12,7 @@
 
 mod kernel;
 mod model;
+mod names;
 mod world;
 
 use std::collections::BTreeSet;

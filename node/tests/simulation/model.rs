@@ -100,6 +100,7 @@ impl Model {
                     token: Token(7),
                     client: own[0],
                     name,
+                    also: Vec::new(),
                     addresses: vec![address],
                     ttl,
                 })
