@@ -1,6 +1,6 @@
 //! Ports split by the boundaries that rules name.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use palisade_abi::{PortIndex, Protocol};
 
@@ -99,11 +99,30 @@ impl Groups {
 
     /// The groups that a span is made of, in no particular order, some more than once.
     pub(crate) fn of_span(&self, span: u32) -> impl Iterator<Item = PortGroup> {
+        self.runs_of(span).map(|run| self.of_run(run))
+    }
+
+    /// The places of the runs that a span is made of.
+    pub(crate) fn runs_of(&self, span: u32) -> Range<usize> {
         let (first, last) = self.spans.get(span as usize).copied().unwrap_or((1, 0));
         let from = self.runs.partition_point(|(start, _)| *start < first);
-        let to = self.runs.partition_point(|(start, _)| *start <= last);
-        let runs = self.runs.get(from..to).unwrap_or_default();
-        runs.iter().map(|(_, group)| *group)
+        let rest = self.runs.get(from..).unwrap_or_default();
+        // Most spans are one run long.
+        let mut to = from
+            + rest
+                .iter()
+                .take(2)
+                .take_while(|(start, _)| *start <= last)
+                .count();
+        if to == from + 2 {
+            to = from + rest.partition_point(|(start, _)| *start <= last);
+        }
+        from..to
+    }
+
+    /// The group of the run at a place.
+    pub(crate) fn of_run(&self, run: usize) -> PortGroup {
+        self.runs.get(run).map_or(Self::REST, |(_, group)| *group)
     }
 
     /// How many groups there are.

@@ -89,6 +89,13 @@ impl Signatures {
             .map_or(&[], AsRef::as_ref)
     }
 
+    /// The signatures that a selector is part of, ascending.
+    pub(crate) fn having(&self, selector: u32) -> &[Signature] {
+        self.postings
+            .get(selector as usize)
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// The signatures that match one of these selectors, ascending.
     pub(crate) fn touched(&self, selectors: impl Iterator<Item = u32>) -> Vec<Signature> {
         let mut touched = Vec::new();

@@ -86,7 +86,11 @@ impl Decider<'_> {
     }
 
     fn consider(&mut self, group: PortGroup, candidate: Candidate) {
-        if let Some(best) = self.all.scratch.get_mut(group.0 as usize) {
+        let place = group.0 as usize;
+        if self.all.scratch.len() <= place {
+            self.all.scratch.resize(place + 1, None);
+        }
+        if let Some(best) = self.all.scratch.get_mut(place) {
             if best.is_none() {
                 self.all.touched.push(group);
             }

@@ -8,19 +8,26 @@ mod best;
 mod careful;
 mod exact;
 mod forms;
+mod items;
 mod level;
+mod shared;
+
+use std::hash::{BuildHasher as _, Hasher as _};
 
 use palisade_abi::{Cookie, ProxyPort, Verdict};
 
 pub(crate) use self::forms::Forms;
+pub(crate) use self::items::Items;
 pub(crate) use self::level::Levels;
+pub(crate) use self::shared::{Peer, Selected};
 
 use self::best::Candidate;
 use self::exact::Hit;
 use self::level::{Level, Rank};
+use self::shared::Best;
 use super::cookies::{Cookies, Given, Part};
 use super::groups::Groups;
-use super::hash::Map;
+use super::hash::{Map, Seed};
 use super::logical::{PortGroup, Row};
 use super::subjects::{Otherwise, Side};
 use crate::proxy_ports::{Proxy, ProxyPorts};
@@ -112,6 +119,8 @@ struct Cells {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sources<'a> {
     pub(crate) rules: &'a [&'a Rule],
+    pub(crate) context: Context,
+    pub(crate) items: &'a Items,
     pub(crate) levels: &'a Levels,
     pub(crate) groups: &'a Groups,
     pub(crate) forms: &'a Forms,
@@ -126,10 +135,15 @@ pub(crate) struct Decisions {
     pub(crate) verdicts: Vec<Verdict>,
     verdict_ids: Map<(u32, u16, u8, u8), u32>,
     pub(crate) rows: Vec<Row>,
-    row_ids: Map<Row, u32>,
+    /// The first row of each hash, and after every row the next one.
+    row_ids: Map<u64, u32>,
+    next_row: Vec<Option<u32>>,
+    seed: Seed,
     /// The best so far for each group, and the groups that have one.
     scratch: Vec<Option<Candidate>>,
     touched: Vec<PortGroup>,
+    best: Best,
+    exceptions: Vec<(PortGroup, u32)>,
 }
 
 impl Decisions {
@@ -141,9 +155,43 @@ impl Decisions {
             verdict_ids: Map::default(),
             rows: Vec::new(),
             row_ids: Map::default(),
-            scratch: vec![None; groups.count() as usize],
+            next_row: Vec::new(),
+            seed: Seed::default(),
+            scratch: Vec::new(),
             touched: Vec::new(),
+            best: Best::new(groups),
+            exceptions: Vec::new(),
         }
+    }
+
+    /// The place of a row, which joins if it is new. The exceptions are ascending.
+    fn intern(&mut self, default: u32, exceptions: &[(PortGroup, u32)]) -> u32 {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write_u32(default);
+        for (PortGroup(group), verdict) in exceptions {
+            hasher.write_u64(u64::from(*group) << 32 | u64::from(*verdict));
+        }
+        let next = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let first = self.row_ids.entry(hasher.finish()).or_insert(next);
+        let mut same_hash = (*first != next).then_some(*first);
+        let mut last = None;
+        while let Some(at) = same_hash {
+            let row = self.rows.get(at as usize);
+            if row.is_some_and(|row| row.default == default && row.exceptions == exceptions) {
+                return at;
+            }
+            last = Some(at);
+            same_hash = self.next_row.get(at as usize).copied().flatten();
+        }
+        if let Some(after) = last.and_then(|last| self.next_row.get_mut(last as usize)) {
+            *after = Some(next);
+        }
+        self.next_row.push(None);
+        self.rows.push(Row {
+            default,
+            exceptions: exceptions.to_vec(),
+        });
+        next
     }
 }
 
@@ -152,7 +200,9 @@ pub(crate) struct Decider<'a> {
     of: Sources<'a>,
     all: &'a mut Decisions,
     decisions: Map<Decision, u32>,
-    known: Map<(Context, Who, Vec<Matched>), u32>,
+    known: Map<(Who, Vec<Matched>), u32>,
+    /// The verdict of every item, and after the last the one where none decides.
+    verdicts: Vec<Option<u32>>,
 }
 
 impl<'a> Decider<'a> {
@@ -162,11 +212,18 @@ impl<'a> Decider<'a> {
             all,
             decisions: Map::default(),
             known: Map::default(),
+            verdicts: Vec::new(),
         }
     }
 
+    /// Whether the items of the side have an order in which they decide, and so
+    /// [`Decider::shared`] is enough.
+    pub(crate) const fn is_ordered(&self) -> bool {
+        !self.of.context.exact && self.of.items.is_ordered()
+    }
+
     /// The row where these rules match, in ascending order.
-    pub(crate) fn row(&mut self, context: Context, who: Who, mut matched: Vec<Matched>) -> u32 {
+    pub(crate) fn row(&mut self, who: Who, mut matched: Vec<Matched>) -> u32 {
         for (place, peer) in &mut matched {
             if self
                 .rule(*place)
@@ -176,11 +233,12 @@ impl<'a> Decider<'a> {
                 *peer = NO_RULE;
             }
         }
-        let key = (context, who, matched);
+        let context = self.of.context;
+        let key = (who, matched);
         if let Some(row) = self.known.get(&key) {
             return *row;
         }
-        let (_, _, matched) = &key;
+        let (_, matched) = &key;
         let cells = if context.exact {
             self.exact(context, who, matched)
         } else {
@@ -193,7 +251,8 @@ impl<'a> Decider<'a> {
 
     /// The row of unknown identities: what `sure` rules, those for any peer, allow, unless a rule
     /// that names peers could decide otherwise.
-    pub(crate) fn unknown(&mut self, context: Context, sure: &[Matched], maybe: &[Matched]) -> u32 {
+    pub(crate) fn unknown(&mut self, sure: &[Matched], maybe: &[Matched]) -> u32 {
+        let context = self.of.context;
         let sure = self.hits(context, Who::Peer, sure);
         let maybe = self.hits(context, Who::Peer, maybe);
         let otherwise = Decision::otherwise(context.otherwise);
@@ -279,17 +338,7 @@ impl<'a> Decider<'a> {
             .filter(|(_, verdict)| *verdict != default)
             .collect();
         exceptions.sort_unstable_by_key(|(group, _)| *group);
-        let row = Row {
-            default,
-            exceptions,
-        };
-        let next = u32::try_from(self.all.rows.len()).unwrap_or(u32::MAX);
-        if let Some(id) = self.all.row_ids.get(&row) {
-            return *id;
-        }
-        self.all.rows.push(row.clone());
-        self.all.row_ids.insert(row, next);
-        next
+        self.all.intern(default, &exceptions)
     }
 
     fn verdict(&mut self, decision: Decision) -> u32 {

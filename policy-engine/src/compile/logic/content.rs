@@ -1,14 +1,19 @@
 //! What one side says to whom.
 
+use std::cmp::Reverse;
+
 use palisade_abi::Direction;
 use palisade_identity::Selector;
 
 use super::super::cookies::Cookies;
-use super::super::decide::{Context, Decider, Decisions, Forms, Levels, Matched, Sources, Who};
+use super::super::decide::{
+    Context, Decider, Decisions, Forms, Items, Levels, Matched, Peer, Selected, Sources, Who,
+};
 use super::super::groups::Groups;
 use super::super::hash::Map;
 use super::super::index::Index;
 use super::super::logical::Signature;
+use super::super::signatures::Signatures;
 use super::{Logic, Sided};
 use crate::proxy_ports::ProxyPorts;
 use crate::rule::{Peers, Rule, Tier};
@@ -28,6 +33,7 @@ pub(super) struct Named {
     levels: Levels,
     forms: Forms,
     context: Context,
+    items: Items,
 }
 
 /// One row for each signature; the numbers are places in [`Decisions::rows`].
@@ -77,17 +83,20 @@ impl Logic {
         let sided = self.sides.get(side)?;
         let rules = self.rules_of(sided);
         let mut decider = Decider::new(named.sources(&rules, &self.groups, basis), decisions);
-        let default = decider.row(named.context, Who::Peer, named.any.clone());
-        let unknown = decider.unknown(named.context, &named.any, &named.maybe);
+        let unknown = decider.unknown(&named.any, &named.maybe);
         let signatures = self.signatures.get(sided.direction);
-        let touched = signatures.touched(named.selectors());
-        let mut exceptions = Vec::with_capacity(touched.len());
-        for signature in touched.into_iter().filter(|one| is_alive(*one)) {
-            let row = named.row(signatures.content(signature), &mut decider);
-            if row != default {
-                exceptions.push((signature, row));
-            }
-        }
+        let (default, rows) = if decider.is_ordered() {
+            named.ordered(signatures, is_alive, &mut decider)
+        } else {
+            let default = decider.row(Who::Peer, named.any.clone());
+            let touched = signatures.touched(named.selectors());
+            let alive = touched.into_iter().filter(|one| is_alive(*one));
+            let row = |one| (one, named.row(signatures.content(one), &mut decider));
+            (default, alive.map(row).collect())
+        };
+        let mut exceptions = rows;
+        exceptions.retain(|(_, row)| *row != default);
+        exceptions.sort_unstable_by_key(|(signature, _)| *signature);
         Some(Content {
             default,
             unknown,
@@ -120,10 +129,16 @@ impl Logic {
             let sided = self.sides.get(side)?;
             let rules = self.rules_of(sided);
             let sources = named.sources(&rules, &self.groups, basis);
-            Some((
-                side,
-                named.row(content, &mut Decider::new(sources, decisions)),
-            ))
+            let mut decider = Decider::new(sources, decisions);
+            if decider.is_ordered() {
+                let peers = vec![Peer {
+                    of: side,
+                    selectors: content,
+                }];
+                let selected = |selector| named.selected(selector);
+                return decider.shared(&named.any, peers, selected).1.pop();
+            }
+            Some((side, named.row(content, &mut decider)))
         };
         sides.into_iter().filter_map(decide).collect()
     }
@@ -147,6 +162,7 @@ impl Named {
         let mut forms = Forms::new();
         forms.add(&sided.side, rules, groups);
         let context = Context::new(&sided.side, rules, &levels, &forms, tier);
+        let items = Items::new(&sided.side, rules, &levels, &forms, context);
         let mut named = Self {
             direction: sided.direction,
             any: Vec::new(),
@@ -156,9 +172,12 @@ impl Named {
             levels,
             forms,
             context,
+            items,
         };
-        for (place, rule) in (0..).zip(rules) {
-            named.add(place, rule, peers);
+        for place in &sided.side.rules {
+            if let Some(rule) = rules.get(*place as usize) {
+                named.add(*place, rule, peers);
+            }
         }
         named
     }
@@ -193,6 +212,8 @@ impl Named {
     ) -> Sources<'a> {
         Sources {
             rules,
+            context: self.context,
+            items: &self.items,
             levels: &self.levels,
             groups,
             forms: &self.forms,
@@ -221,7 +242,48 @@ impl Named {
         } else {
             Who::Peer
         };
-        decider.row(self.context, who, self.matched(content))
+        decider.row(who, self.matched(content))
+    }
+
+    /// The row of whoever no selector matches, and those of the signatures that one does.
+    fn ordered(
+        &self,
+        signatures: &Signatures,
+        is_alive: impl Fn(Signature) -> bool,
+        decider: &mut Decider<'_>,
+    ) -> (u32, Vec<(Signature, u32)>) {
+        let mut selectors: Vec<u32> = self.selectors().collect();
+        // What matches most is common to most, and comes first.
+        selectors.sort_by_key(|one| Reverse(signatures.having(*one).len()));
+        let pairs = (0_u32..).zip(&selectors).flat_map(|(place, selector)| {
+            let having = signatures.having(*selector).iter();
+            having.map(move |signature| (*signature, place))
+        });
+        let mut pairs: Vec<(Signature, u32)> = pairs.filter(|(one, _)| is_alive(*one)).collect();
+        pairs.sort_by_key(|(signature, _)| *signature);
+        let places: Vec<u32> = pairs.iter().map(|(_, place)| *place).collect();
+        let mut rest = places.as_slice();
+        let peers = pairs.chunk_by(|a, b| a.0 == b.0).filter_map(|pairs| {
+            let (selectors, after) = rest.split_at_checked(pairs.len())?;
+            rest = after;
+            let (of, _) = *pairs.first()?;
+            Some(Peer { of, selectors })
+        });
+        let peers = peers.collect();
+        let selected = |place: u32| {
+            let selector = selectors.get(place as usize).copied();
+            self.selected(selector.unwrap_or(u32::MAX))
+        };
+        decider.shared(&self.any, peers, selected)
+    }
+
+    /// What a selector stands for here.
+    fn selected(&self, selector: u32) -> Selected<'_> {
+        let rules = self.by_selector.get(&selector);
+        Selected {
+            rules: rules.map_or(&[], Vec::as_slice),
+            is_host: self.host == Some(selector),
+        }
     }
 
     /// The rules that match whoever these selectors match, each with its first matching peer.
