@@ -175,7 +175,7 @@ impl Node {
     }
 
     /// Where the rule of a verdict stands.
-    pub fn origin(&self, cookie: Cookie) -> Option<&Origin> {
+    pub fn origin(&self, cookie: Cookie) -> Option<Origin> {
         self.tables.origin(cookie)
     }
 

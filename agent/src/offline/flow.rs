@@ -83,8 +83,10 @@ pub(super) fn decide(node: &Node, flow: &Flow) -> Decided {
         HalfDecided {
             verdict: verdict.action(),
             default_deny: verdict.is_default_deny(),
-            location: origin.map(|origin| origin.location.to_string()),
-            position: origin.map(|origin| format!("{:#}", origin.location)),
+            location: origin.as_ref().map(|origin| origin.location.to_string()),
+            position: origin
+                .as_ref()
+                .map(|origin| format!("{:#}", origin.location)),
             rule: origin.map(|origin| origin.description.to_string()),
         }
     };

@@ -161,7 +161,7 @@ impl<'w> View<'w> {
         )
     }
 
-    pub(super) fn origin(&self, cookie: Cookie) -> Option<&Origin> {
+    pub(super) fn origin(&self, cookie: Cookie) -> Option<Origin> {
         self.tables.origin(cookie)
     }
 

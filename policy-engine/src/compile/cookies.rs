@@ -1,19 +1,16 @@
 //! What a verdict's cookie leads to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
+use std::hash::Hash as _;
 use std::sync::Arc;
 
-use palisade_abi::{Cookie, Direction, Protocol};
+use palisade_abi::{Cookie, Direction};
 use palisade_fqdn::MatchPattern;
-use palisade_identity::Selector;
 
 use super::describe;
-use super::hash::Map;
-use crate::rule::{
-    AuthMode, Effect, L7Rules, Peers, PortMatch, PortRule, Ports, Priority, Redirect, ResourceName,
-    Rule, Subject, Tier,
-};
+use super::hash::{Map, Seed, Twin};
+use crate::rule::{L7Rules, Peers, Policy, PortRule, Ports, Redirect, ResourceName, Rule};
 use crate::span::Location;
 
 /// How many origins of rules that are gone are still known, for events that are still on their way.
@@ -36,15 +33,11 @@ pub struct Origin {
 impl Origin {
     /// What a cookie for a part of this rule leads to.
     pub(crate) fn of(rule: &Rule, part: Part) -> Self {
-        Self::described(rule, part, None)
-    }
-
-    fn described(rule: &Rule, part: Part, description: Option<Arc<str>>) -> Self {
         Self {
             resource: rule.resource.clone(),
             location: location(rule, part).clone(),
             direction: rule.direction,
-            description: description.unwrap_or_else(|| describe::part(rule, part).into()),
+            description: describe::part(rule, part).into(),
         }
     }
 }
@@ -68,75 +61,79 @@ pub(crate) enum Part {
     Whole,
 }
 
-/// What makes an item the same one after its document has changed: what it says, not where.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Key {
-    resource: Arc<ResourceName>,
-    subject: Subject,
-    direction: Direction,
-    tier: Tier,
-    priority: Priority,
-    effect: Effect,
-    auth: Option<AuthMode>,
-    is_logged: bool,
-    saying: Saying,
-}
-
-/// Equal keys of one resource may share a cookie: the first of the two always decides.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-enum Saying {
-    DefaultDeny,
-    Peer(Selector),
-    Port {
-        peers: Option<Vec<Selector>>,
-        protocol: Protocol,
-        ports: PortMatch,
-        redirect: Option<Proxied>,
-    },
-    Whole,
-}
-
-/// What a proxy is asked to enforce, wherever that stands.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-enum Proxied {
-    Dns(Vec<MatchPattern>),
-    Other(Arc<Redirect>),
-}
+/// What makes an item the same one after its document has changed: what it says, not where. Two of
+/// one resource that say the same may share a cookie, for the first of them always decides.
+///
+/// It stands for texts of any length, so it is wide and keyed: nobody can make two that are equal.
+type Fingerprint = u128;
 
 /// The cookies in use and what they lead to.
 #[derive(Clone, Debug)]
 pub(crate) struct Cookies {
-    live: Map<Arc<Key>, Cookie>,
-    keys: Map<Cookie, Arc<Key>>,
-    origins: BTreeMap<Cookie, Origin>,
+    seeds: [Seed; 2],
+    live: Map<Fingerprint, Cookie>,
+    keys: Map<Cookie, Fingerprint>,
+    items: Map<Cookie, Item>,
     retired: VecDeque<Cookie>,
     next: u32,
+}
+
+/// What a cookie leads to. It is put into words when somebody asks.
+#[derive(Clone, Debug)]
+enum Item {
+    InForce(Place),
+    Gone(Origin),
+}
+
+/// A part of a rule.
+#[derive(Clone, Debug)]
+struct Place {
+    policy: Arc<Policy>,
+    rule: usize,
+    part: Part,
+}
+
+impl Item {
+    fn origin(&self) -> Option<Origin> {
+        match self {
+            Self::InForce(place) => place.origin(),
+            Self::Gone(origin) => Some(origin.clone()),
+        }
+    }
+}
+
+impl Place {
+    fn origin(&self) -> Option<Origin> {
+        let rule = self.policy.rules.get(self.rule)?;
+        Some(Origin::of(rule, self.part))
+    }
 }
 
 impl Cookies {
     /// Cookies from `next` on: lower ones may be known to somebody.
     pub(crate) fn starting_at(next: u32) -> Self {
         Self {
+            seeds: [Seed::default(), Seed::default()],
             live: Map::default(),
             keys: Map::default(),
-            origins: BTreeMap::new(),
+            items: Map::default(),
             retired: VecDeque::new(),
             next: next.max(1),
         }
     }
 
     /// What a cookie leads to, also for some time after its rule is gone.
-    pub(crate) fn origin(&self, cookie: Cookie) -> Option<&Origin> {
-        self.origins.get(&cookie)
+    pub(crate) fn origin(&self, cookie: Cookie) -> Option<Origin> {
+        self.items.get(&cookie)?.origin()
     }
 
     /// Puts the cookies of a change in force.
     pub(crate) fn commit(&mut self, given: Given) {
-        for (key, cookie) in given.keys {
-            self.keys.entry(cookie).or_insert_with(|| key.clone());
+        for (key, (cookie, place)) in given.keys {
+            self.keys.insert(cookie, key);
             self.live.insert(key, cookie);
+            self.items.insert(cookie, Item::InForce(place));
         }
-        self.origins.extend(given.origins);
         self.next = given.next;
     }
 
@@ -146,55 +143,81 @@ impl Cookies {
             self.live.remove(&key);
             self.retired.push_back(cookie);
         }
+        // The words are kept, not the document.
+        if let Some(item) = self.items.get_mut(&cookie)
+            && let Some(origin) = item.origin()
+        {
+            *item = Item::Gone(origin);
+        }
         while self.retired.len() > REMEMBERED {
             if let Some(cookie) = self.retired.pop_front() {
-                self.origins.remove(&cookie);
+                self.items.remove(&cookie);
             }
         }
+    }
+}
+
+/// A rule and the policy that it stands in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stands<'a> {
+    pub(crate) policy: &'a Arc<Policy>,
+    pub(crate) at: usize,
+}
+
+impl<'a> Stands<'a> {
+    pub(crate) fn rule(self) -> Option<&'a Rule> {
+        self.policy.rules.get(self.at)
     }
 }
 
 /// The cookies that one change gives; nothing is changed until they are committed.
 #[derive(Debug)]
 pub(crate) struct Given {
-    keys: Map<Arc<Key>, Cookie>,
-    origins: BTreeMap<Cookie, Origin>,
+    keys: Map<Fingerprint, (Cookie, Place)>,
     /// By where the rule lies in memory: rules stay where they are during a change.
     parts: Map<(usize, Part), Cookie>,
+    rules: Map<usize, OfRule>,
     next: u32,
+}
+
+/// What the parts of a rule have in common: without and with its peers.
+#[derive(Clone, Copy, Debug)]
+struct OfRule {
+    alone: Fingerprint,
+    with_peers: Fingerprint,
 }
 
 impl Given {
     pub(crate) fn new(cookies: &Cookies) -> Self {
         Self {
             keys: Map::default(),
-            origins: BTreeMap::new(),
             parts: Map::default(),
+            rules: Map::default(),
             next: cookies.next,
         }
     }
 
     /// The cookie of a part of a rule.
-    pub(crate) fn cookie(&mut self, cookies: &Cookies, rule: &Rule, part: Part) -> Cookie {
-        let place = std::ptr::from_ref(rule).addr();
+    pub(crate) fn cookie(&mut self, cookies: &Cookies, stands: Stands<'_>, part: Part) -> Cookie {
+        let Some(of) = stands.rule() else {
+            return Cookie::default();
+        };
+        let place = std::ptr::from_ref(of).addr();
         if let Some(cookie) = self.parts.get(&(place, part)) {
             return *cookie;
         }
-        let key = Arc::new(Key::new(rule, part));
-        let known = self
-            .keys
-            .get(&key)
-            .or_else(|| cookies.live.get(&key))
-            .copied();
+        let of_rule = self.rules.entry(place);
+        let of_rule = of_rule.or_insert_with(|| OfRule::new(of, cookies.seeds));
+        let key = of_rule.part(of, part, cookies.seeds);
+        let known = self.keys.get(&key).map(|(cookie, _)| *cookie);
+        let known = known.or_else(|| cookies.live.get(&key).copied());
         let cookie = known.unwrap_or_else(|| self.fresh());
         self.parts.insert((place, part), cookie);
-        self.origins.entry(cookie).or_insert_with(|| {
-            let before = cookies
-                .origin(cookie)
-                .map(|origin| origin.description.clone());
-            Origin::described(rule, part, before)
+        self.keys.entry(key).or_insert_with(|| {
+            let policy = stands.policy.clone();
+            let rule = stands.at;
+            (cookie, Place { policy, rule, part })
         });
-        self.keys.insert(key, cookie);
         cookie
     }
 
@@ -206,60 +229,70 @@ impl Given {
     }
 }
 
-impl Key {
-    fn new(rule: &Rule, part: Part) -> Self {
+impl OfRule {
+    fn new(rule: &Rule, seeds: [Seed; 2]) -> Self {
+        let mut alone = Twin::new(seeds);
+        rule.resource.hash(&mut alone);
+        rule.subject.hash(&mut alone);
+        let Rule {
+            direction,
+            tier,
+            priority,
+            effect,
+            auth,
+            log,
+            ..
+        } = rule;
+        (direction, tier, priority, effect, auth, log.is_some()).hash(&mut alone);
+        let mut with_peers = alone;
+        if let Peers::Some { list, .. } = &rule.peers {
+            list.len().hash(&mut with_peers);
+            for peer in list {
+                peer.selector.hash(&mut with_peers);
+            }
+        }
         Self {
-            resource: rule.resource.clone(),
-            subject: rule.subject.clone(),
-            direction: rule.direction,
-            tier: rule.tier,
-            priority: rule.priority,
-            effect: rule.effect,
-            auth: rule.auth,
-            is_logged: rule.log.is_some(),
-            saying: Saying::new(rule, part),
+            alone: alone.wide(),
+            with_peers: with_peers.wide(),
         }
     }
-}
 
-impl Saying {
-    fn new(rule: &Rule, part: Part) -> Self {
+    fn part(self, rule: &Rule, part: Part, seeds: [Seed; 2]) -> Fingerprint {
+        let mut key = Twin::new(seeds);
         match part {
-            Part::DefaultDeny => Self::DefaultDeny,
-            Part::Peer(place) => rule
-                .peers
-                .list()
-                .get(place as usize)
-                .map_or(Self::Whole, |peer| Self::Peer(peer.selector.clone())),
-            Part::Port(place) => port(rule, place).map_or(Self::Whole, |item| Self::Port {
-                peers: selectors(rule),
-                protocol: item.protocol,
-                ports: item.ports.clone(),
-                redirect: item.redirect.as_ref().map(Proxied::new),
-            }),
-            Part::Whole => Self::Whole,
+            Part::DefaultDeny => (0_u8, self.alone).hash(&mut key),
+            Part::Whole => (1_u8, self.alone).hash(&mut key),
+            Part::Peer(place) => {
+                let peer = rule.peers.list().get(place as usize);
+                (2_u8, self.alone, peer.map(|peer| &peer.selector)).hash(&mut key);
+            }
+            Part::Port(place) => {
+                (3_u8, self.with_peers).hash(&mut key);
+                if let Some(item) = port(rule, place) {
+                    (item.protocol, &item.ports).hash(&mut key);
+                    item.redirect.as_deref().map(Proxied::new).hash(&mut key);
+                }
+            }
         }
+        key.wide()
     }
 }
 
-impl Proxied {
-    fn new(redirect: &Arc<Redirect>) -> Self {
+/// What a proxy is asked to enforce, wherever that stands.
+#[derive(Hash)]
+enum Proxied<'a> {
+    Dns(Vec<&'a MatchPattern>),
+    Other(&'a Redirect),
+}
+
+impl<'a> Proxied<'a> {
+    fn new(redirect: &'a Redirect) -> Self {
         match &redirect.rules {
-            L7Rules::Dns(names) => {
-                Self::Dns(names.iter().map(|name| name.pattern.clone()).collect())
-            }
+            L7Rules::Dns(names) => Self::Dns(names.iter().map(|name| &name.pattern).collect()),
             L7Rules::Http(_) | L7Rules::Kafka(_) | L7Rules::None | L7Rules::Other { .. } => {
-                Self::Other(redirect.clone())
+                Self::Other(redirect)
             }
         }
-    }
-}
-
-/// The peers of a rule; `None` for any.
-fn selectors(rule: &Rule) -> Option<Vec<Selector>> {
-    match &rule.peers {
-        Peers::Any { .. } => None,
-        Peers::Some { list, .. } => Some(list.iter().map(|peer| peer.selector.clone()).collect()),
     }
 }
 

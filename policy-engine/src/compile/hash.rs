@@ -20,6 +20,10 @@ pub(crate) struct Fold {
     factor: u64,
 }
 
+/// Two hashes at once: together wide enough to stand for what they were made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Twin([Fold; 2]);
+
 impl Default for Seed {
     fn default() -> Self {
         let random = RandomState::new();
@@ -90,6 +94,55 @@ impl Hasher for Fold {
         let wide = u128::from(self.state) * u128::from(self.factor.rotate_left(32) | 1);
         let [low, high] = halves(wide);
         low ^ high
+    }
+}
+
+impl Twin {
+    pub(crate) fn new(seeds: [Seed; 2]) -> Self {
+        Self(seeds.map(|seed| seed.build_hasher()))
+    }
+
+    /// Both hashes.
+    pub(crate) fn wide(&self) -> u128 {
+        let [high, low] = self.0.map(|one| u128::from(one.finish()));
+        high << 64 | low
+    }
+}
+
+impl Hasher for Twin {
+    fn write(&mut self, bytes: &[u8]) {
+        let Self([one, other]) = self;
+        one.write(bytes);
+        other.write(bytes);
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        let Self([one, other]) = self;
+        one.write_u64(value);
+        other.write_u64(value);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        let Self([one, other]) = self;
+        one.write_usize(value);
+        other.write_usize(value);
+    }
+
+    fn finish(&self) -> u64 {
+        let [one, _] = self.0;
+        one.finish()
     }
 }
 

@@ -73,7 +73,7 @@ impl Tables {
             of,
             action: verdict.action(),
             auth: auth_mode(verdict),
-            origin: self.origin(verdict.cookie()).cloned(),
+            origin: self.origin(verdict.cookie()),
         }
     }
 }

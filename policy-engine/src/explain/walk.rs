@@ -69,7 +69,7 @@ fn reason(
     asked: &Asked<'_>,
     matching: &[(&Rule, Part)],
 ) -> Reason {
-    let origin = tables.origin(verdict.cookie()).cloned();
+    let origin = tables.origin(verdict.cookie());
     let Some(origin) = origin else {
         let is_host = asked
             .labels

@@ -1,6 +1,7 @@
 //! What is in force, and what it means.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use palisade_abi::{Direction, EndpointId};
 
@@ -8,7 +9,8 @@ use super::Inputs;
 use super::classes::Classes;
 use super::image::Image;
 use super::state::{State, policy_of};
-use crate::compile::{Both, Changes, Logic, Map};
+use crate::compile::{Both, Changes, Desired, Logic, Map};
+use crate::rule::{Policy, ResourceName};
 
 /// The logic, and which classes and policies stand for what in it.
 #[derive(Clone, Debug)]
@@ -41,9 +43,11 @@ impl Engine {
     /// What an image has in force is what was made from these inputs.
     pub(super) fn attached(inputs: &Inputs, state: &mut State, image: &Image) -> Self {
         let mut engine = Self::found(image);
-        let delta = engine
-            .logic
-            .change(&inputs.all(), &inputs.options, &inputs.named_ports);
+        let delta = engine.logic.change(
+            &inputs.desired().all(),
+            &inputs.options,
+            &inputs.named_ports,
+        );
         engine.logic.finish(&delta);
         let logic = &engine.logic;
         let classes = Both::new(|direction| Classes::attached(image, direction, logic));
@@ -99,13 +103,19 @@ impl Engine {
     }
 }
 
-impl Inputs {
+impl<'a> Desired<'a> {
     /// Everything, as a change.
-    pub(super) fn all(&self) -> Changes<'_> {
-        let mut policies = BTreeMap::new();
-        for policy in &self.policies {
-            let of_resource: &mut Vec<_> = policies.entry(policy.resource.clone()).or_default();
-            of_resource.push(policy.clone());
+    pub(super) fn all(&self) -> Changes<'a> {
+        let mut policies: Vec<(Arc<ResourceName>, Vec<Arc<Policy>>)> =
+            Vec::with_capacity(self.policies.len());
+        let mut places: Map<&ResourceName, usize> = Map::default();
+        for policy in self.policies {
+            let place = *places.entry(&policy.resource).or_insert(policies.len());
+            if let Some((_, of_resource)) = policies.get_mut(place) {
+                of_resource.push(policy.clone());
+            } else {
+                policies.push((policy.resource.clone(), vec![policy.clone()]));
+            }
         }
         let identities = self.identities.iter();
         let endpoints = self.endpoints.iter();
@@ -113,7 +123,7 @@ impl Inputs {
             identities: identities
                 .map(|(identity, labels)| (*identity, Some(labels)))
                 .collect(),
-            policies: policies.into_iter().collect(),
+            policies,
             endpoints: endpoints.map(|one| (one.id, Some(one))).collect(),
         }
     }

@@ -258,7 +258,7 @@ impl Tables {
     }
 
     /// What the cookie of a verdict leads to; for some time also after the rule is gone.
-    pub fn origin(&self, cookie: Cookie) -> Option<&Origin> {
+    pub fn origin(&self, cookie: Cookie) -> Option<Origin> {
         self.cookies.origin(cookie)
     }
 
@@ -317,19 +317,22 @@ impl Tables {
 
     /// Replaces whatever is in force.
     fn start_over(&mut self, desired: &Desired<'_>) -> Result<Vec<Write>, Error> {
+        let found = Engine::found(&self.image);
+        let engine = std::mem::replace(&mut self.engine, found);
         let inputs = Inputs {
-            identities: desired.identities.clone(),
-            endpoints: desired.endpoints.to_vec(),
-            policies: desired.policies.to_vec(),
             options: desired.options.clone(),
             named_ports: desired.named_ports.clone(),
             proxy_ports: desired.proxy_ports.clone(),
+            ..Inputs::default()
         };
-        let found = Engine::found(&self.image);
-        let engine = std::mem::replace(&mut self.engine, found);
-        let before = std::mem::replace(&mut self.inputs, inputs.clone());
-        match self.attempt(&inputs.all()) {
-            Ok(writes) => Ok(writes),
+        let before = std::mem::replace(&mut self.inputs, inputs);
+        match self.attempt(&desired.all()) {
+            Ok(writes) => {
+                self.inputs.identities = desired.identities.clone();
+                self.inputs.endpoints = desired.endpoints.to_vec();
+                self.inputs.policies = desired.policies.to_vec();
+                Ok(writes)
+            }
             Err(error) => {
                 self.state.roll_back();
                 self.engine = engine;

@@ -25,7 +25,7 @@ use self::best::Candidate;
 use self::exact::Hit;
 use self::level::{Level, Rank};
 use self::shared::Best;
-use super::cookies::{Cookies, Given, Part};
+use super::cookies::{Cookies, Given, Part, Stands};
 use super::groups::Groups;
 use super::hash::{Map, Seed};
 use super::logical::{PortGroup, Row};
@@ -118,7 +118,7 @@ struct Cells {
 /// What is the same for all rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sources<'a> {
-    pub(crate) rules: &'a [&'a Rule],
+    pub(crate) rules: &'a [Stands<'a>],
     pub(crate) context: Context,
     pub(crate) items: &'a Items,
     pub(crate) levels: &'a Levels,
@@ -327,7 +327,7 @@ impl<'a> Decider<'a> {
     }
 
     fn rule(&self, place: u32) -> Option<&'a Rule> {
-        self.of.rules.get(place as usize).copied()
+        self.of.rules.get(place as usize)?.rule()
     }
 
     fn intern(&mut self, cells: Cells) -> u32 {
@@ -407,10 +407,10 @@ impl<'a> Decider<'a> {
     }
 
     fn cookie(&mut self, place: u32, part: Part) -> Cookie {
-        let Some(rule) = self.rule(place) else {
+        let Some(stands) = self.of.rules.get(place as usize) else {
             return Cookie::default();
         };
-        self.all.given.cookie(self.of.cookies, rule, part)
+        self.all.given.cookie(self.of.cookies, *stands, part)
     }
 }
 

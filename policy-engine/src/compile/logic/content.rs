@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use palisade_abi::Direction;
 use palisade_identity::Selector;
 
-use super::super::cookies::Cookies;
+use super::super::cookies::{Cookies, Stands};
 use super::super::decide::{
     Context, Decider, Decisions, Forms, Items, Levels, Matched, Peer, Selected, Sources, Who,
 };
@@ -143,9 +143,9 @@ impl Logic {
         sides.into_iter().filter_map(decide).collect()
     }
 
-    fn rules_of(&self, sided: &Sided) -> Vec<&Rule> {
+    fn rules_of(&self, sided: &Sided) -> Vec<Stands<'_>> {
         let rules = sided.rules.iter();
-        rules.filter_map(|one| self.rules.get(*one)).collect()
+        rules.filter_map(|one| self.rules.stands(*one)).collect()
     }
 }
 
@@ -206,7 +206,7 @@ impl Named {
 
     fn sources<'a>(
         &'a self,
-        rules: &'a [&'a Rule],
+        rules: &'a [Stands<'a>],
         groups: &'a Groups,
         basis: Basis<'a>,
     ) -> Sources<'a> {

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::super::cookies::Stands;
 use super::super::hash::Map;
 use super::super::index::number_of;
 use crate::rule::{Policy, ResourceName, Rule};
@@ -19,6 +20,11 @@ impl Rules {
     pub(super) fn get(&self, number: u32) -> Option<&Rule> {
         let (policy, at) = self.all.get(number as usize)?.as_ref()?;
         policy.rules.get(*at)
+    }
+
+    pub(super) fn stands(&self, number: u32) -> Option<Stands<'_>> {
+        let (policy, at) = self.all.get(number as usize)?.as_ref()?;
+        Some(Stands { policy, at: *at })
     }
 
     /// The rules of a policy join; returns their numbers.
