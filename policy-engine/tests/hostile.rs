@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::fs;
 use std::time::Duration;
 
 use palisade_policy::{Level, Options, ingest};
@@ -110,7 +111,7 @@ fn long_documents_take_time_in_proportion() {
 /// How long the processor was at it: another process that takes it does not count.
 fn time(text: &str) -> Duration {
     let on_processor = || {
-        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
         let nanoseconds = stat.split_whitespace().next().unwrap();
         Duration::from_nanos(nanoseconds.parse().unwrap())
     };

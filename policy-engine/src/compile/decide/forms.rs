@@ -1,12 +1,13 @@
 //! The port items of rules as spans of the port index.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use palisade_abi::Protocol;
 
 use super::super::groups::Groups;
+use super::super::hash::Map;
 use super::super::subjects::Side;
 use crate::rule::{PortMatch, PortRule, Ports, Rule};
 
@@ -38,8 +39,8 @@ type Names = Vec<((Arc<str>, Protocol), u16)>;
 /// The pieces of all rules in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Forms {
-    readings: HashMap<Reading, u32>,
-    pieces: HashMap<(u32, u32), Box<[Piece]>>,
+    readings: Map<Reading, u32>,
+    pieces: Map<(u32, u32), Box<[Piece]>>,
 }
 
 impl Forms {
@@ -50,8 +51,8 @@ impl Forms {
             exact: false,
         };
         Self {
-            readings: HashMap::from([(plain, 0)]),
-            pieces: HashMap::new(),
+            readings: Map::from_iter([(plain, 0)]),
+            pieces: Map::default(),
         }
     }
 

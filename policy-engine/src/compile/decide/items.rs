@@ -129,6 +129,11 @@ impl Items {
         self.all.get(number as usize).copied()
     }
 
+    /// The best first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Item> {
+        self.all.iter().copied()
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.all.len()
     }

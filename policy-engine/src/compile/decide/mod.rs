@@ -128,6 +128,17 @@ pub(crate) struct Sources<'a> {
     pub(crate) proxies: &'a ProxyPorts,
 }
 
+impl Sources<'_> {
+    /// Where the proxy of an item listens.
+    fn port_of(self, rule: &Rule, part: u32) -> Option<ProxyPort> {
+        let Ports::Some(items) = &rule.ports else {
+            return None;
+        };
+        let redirect = items.get(part as usize)?.redirect.as_deref()?;
+        self.proxies.get(&Proxy::of(rule.direction, redirect))
+    }
+}
+
 /// The rows and verdicts that one change asks for, each once.
 #[derive(Debug)]
 pub(crate) struct Decisions {
@@ -252,6 +263,9 @@ impl<'a> Decider<'a> {
     /// The row of unknown identities: what `sure` rules, those for any peer, allow, unless a rule
     /// that names peers could decide otherwise.
     pub(crate) fn unknown(&mut self, sure: &[Matched], maybe: &[Matched]) -> u32 {
+        if self.is_ordered() && self.of.has_clear_ranks() {
+            return self.shared_unknown(sure, maybe);
+        }
         let context = self.of.context;
         let sure = self.hits(context, Who::Peer, sure);
         let maybe = self.hits(context, Who::Peer, maybe);
@@ -383,7 +397,7 @@ impl<'a> Decider<'a> {
         let cookie = self.cookie(place, deciding_part(rule, part));
         let verdict = match rank {
             Rank::Allow => Verdict::allow(cookie).with_auth(decision.auth),
-            Rank::Redirect(_) => self.port_of(rule, part).map_or_else(
+            Rank::Redirect(_) => self.of.port_of(rule, part).map_or_else(
                 // Traffic for a proxy that does not listen must not pass it by.
                 || Verdict::deny(cookie),
                 |port| Verdict::redirect(cookie, port).with_auth(decision.auth),
@@ -395,15 +409,6 @@ impl<'a> Decider<'a> {
         } else {
             verdict
         }
-    }
-
-    /// Where the proxy of an item listens.
-    fn port_of(&self, rule: &Rule, part: u32) -> Option<ProxyPort> {
-        let Ports::Some(items) = &rule.ports else {
-            return None;
-        };
-        let redirect = items.get(part as usize)?.redirect.as_deref()?;
-        self.of.proxies.get(&Proxy::of(rule.direction, redirect))
     }
 
     fn cookie(&mut self, place: u32, part: Part) -> Cookie {

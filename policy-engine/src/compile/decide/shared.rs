@@ -7,8 +7,11 @@
 
 use std::ops::Range;
 
-use super::items::Items;
-use super::{Decided, Decider, Decision, Matched};
+use palisade_abi::ProxyPort;
+
+use super::items::{Item, Items};
+use super::level::Rank;
+use super::{Cells, Decided, Decider, Decision, Matched, Sources};
 use crate::compile::groups::Groups;
 use crate::compile::logical::PortGroup;
 
@@ -100,12 +103,13 @@ impl Best {
         *best = item;
     }
 
-    /// The rules of a selector join.
-    fn add(&mut self, rules: &[Matched], items: &Items, groups: &Groups) {
+    /// Those items of some rules join that are wanted.
+    fn add(&mut self, rules: &[Matched], of: Sources<'_>, is_wanted: impl Fn(Item) -> bool) {
+        let Sources { items, groups, .. } = of;
         let mut covers = std::mem::take(&mut self.covers);
         let mut covered = 0;
         for number in rules.iter().flat_map(|one| items.matched(*one)) {
-            let Some(item) = items.get(*number) else {
+            let Some(item) = items.get(*number).filter(|item| is_wanted(*item)) else {
                 continue;
             };
             let Some(span) = item.span else {
@@ -192,8 +196,8 @@ impl Decider<'_> {
         selected: impl Fn(u32) -> Selected<'s>,
     ) -> (u32, Vec<(T, u32)>) {
         peers.sort_unstable_by(|a, b| a.selectors.cmp(b.selectors));
-        let (items, groups) = (self.of.items, self.of.groups);
-        self.all.best.add(base, items, groups);
+        let of = self.of;
+        self.all.best.add(base, of, |_| true);
         let default = self.row_of_best();
         let mut rows = Vec::with_capacity(peers.len());
         let mut path: Vec<(u32, usize)> = Vec::new();
@@ -209,8 +213,8 @@ impl Decider<'_> {
             for selector in peer.selectors.get(common..).unwrap_or_default() {
                 path.push((*selector, self.all.best.log.len()));
                 let Selected { rules, is_host } = selected(*selector);
-                self.all.best.add(rules, items, groups);
-                if let Some(item) = items.host().filter(|_| is_host) {
+                self.all.best.add(rules, of, |_| true);
+                if let Some(item) = of.items.host().filter(|_| is_host) {
                     self.all.best.consider_all(item);
                 }
             }
@@ -218,6 +222,41 @@ impl Decider<'_> {
         }
         self.all.best.undo(0);
         (default, rows)
+    }
+
+    /// The row of unknown identities, if [`Decider::is_ordered`] and every proxy has a rank of its
+    /// own.
+    ///
+    /// An item of a rule that names peers casts doubt on what is sure only if it comes first and
+    /// does not merely allow.
+    pub(super) fn shared_unknown(&mut self, sure: &[Matched], maybe: &[Matched]) -> u32 {
+        let of = self.of;
+        let mut best = std::mem::take(&mut self.all.best);
+        best.add(sure, of, |_| true);
+        let (sure_general, mut cells) = (best.general, Vec::new());
+        cells.extend(best.cells().map(|(group, item)| (group, item, Items::NONE)));
+        best.undo(0);
+        best.add(maybe, of, |item| item.rank > Rank::Allow);
+        let maybe_general = best.general;
+        cells.extend(best.cells().map(|(group, item)| (group, Items::NONE, item)));
+        best.undo(0);
+        self.all.best = best;
+        cells.sort_unstable();
+        let decide = |sure: u32, maybe: u32| self.of.careful(sure, maybe);
+        let specific = cells
+            .chunk_by(|one, other| one.0 == other.0)
+            .filter_map(|cells| {
+                let least = |of: fn(&(PortGroup, u32, u32)) -> u32| cells.iter().map(of).min();
+                let (sure, maybe) = (least(|cell| cell.1)?, least(|cell| cell.2)?);
+                let (group, ..) = *cells.first()?;
+                Some((
+                    group,
+                    decide(sure.min(sure_general), maybe.min(maybe_general)),
+                ))
+            });
+        let specific = specific.collect();
+        let general = decide(sure_general, maybe_general);
+        self.intern(Cells { general, specific })
     }
 
     fn row_of_best(&mut self) -> u32 {
@@ -243,16 +282,7 @@ impl Decider<'_> {
         if let Some(known) = self.verdicts.get(place).copied().flatten() {
             return known;
         }
-        let decision = self.of.items.get(item).map_or_else(
-            || Decision::otherwise(self.of.context.otherwise),
-            |item| {
-                Decision::plain(item.part.map_or(Decided::Localhost, |(rule, part)| {
-                    let rank = item.rank;
-                    Decided::Rule { rank, rule, part }
-                }))
-            },
-        );
-        let verdict = self.verdict(decision);
+        let verdict = self.verdict(self.of.decision(item));
         if self.verdicts.is_empty() {
             self.verdicts.resize(self.of.items.len() + 1, None);
         }
@@ -260,5 +290,57 @@ impl Decider<'_> {
             *known = Some(verdict);
         }
         verdict
+    }
+}
+
+impl Sources<'_> {
+    /// What an item, or none, decides.
+    fn decision(self, item: u32) -> Decision {
+        let Some(item) = self.items.get(item) else {
+            return Decision::otherwise(self.context.otherwise);
+        };
+        Decision::plain(item.part.map_or(Decided::Localhost, |(rule, part)| {
+            let rank = item.rank;
+            Decided::Rule { rank, rule, part }
+        }))
+    }
+
+    /// What is decided where one item matches for sure, or none, and another one might.
+    fn careful(self, sure: u32, maybe: u32) -> Decision {
+        let decided = self.decision(sure);
+        let doubt = self.items.get(maybe).filter(|_| maybe < sure);
+        match doubt.and_then(|item| item.part) {
+            Some((rule, part)) if !decided.is_denial() => {
+                Decision::plain(Decided::Unsure { rule, part })
+            }
+            _ => decided,
+        }
+    }
+
+    /// Whether every proxy has a rank of its own: then one redirect comes before another exactly if
+    /// it leads elsewhere.
+    pub(super) fn has_clear_ranks(self) -> bool {
+        let mut leads: Vec<(u8, Option<ProxyPort>)> = Vec::new();
+        for item in self.items.iter() {
+            let (Rank::Redirect(rank), Some((place, part))) = (item.rank, item.part) else {
+                continue;
+            };
+            let rule = self.rules.get(place as usize).and_then(|one| one.rule());
+            let lead = (rank, rule.and_then(|rule| self.port_of(rule, part)));
+            if !leads.contains(&lead) {
+                leads.push(lead);
+            }
+            // Priorities are few; so many pairs cannot all be clear.
+            if leads.len() > usize::from(u8::MAX) {
+                return false;
+            }
+        }
+        let repeats = |one: &(u8, Option<ProxyPort>)| {
+            let same = leads
+                .iter()
+                .filter(|other| other.0 == one.0 || other.1 == one.1);
+            same.count() > 1
+        };
+        !leads.iter().any(repeats)
     }
 }

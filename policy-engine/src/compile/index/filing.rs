@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use palisade_abi::Prefix;
-use palisade_identity::{LabelSet, Operator, Requirement, Selector};
+use palisade_identity::{Label, LabelSet, Operator, Requirement, Selector, Source};
 
 use super::super::hash::Map;
 
@@ -11,6 +11,8 @@ use super::super::hash::Map;
 /// it matches leads to one of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filing {
+    by_label: Map<Label, Vec<u32>>,
+    /// Those that take a label from any source.
     by_value: Map<Arc<str>, Map<Arc<str>, Vec<u32>>>,
     by_key: Map<Arc<str>, Vec<u32>>,
     by_prefix: Map<(u128, u8), Vec<u32>>,
@@ -23,11 +25,16 @@ pub(super) struct Filing {
 impl Filing {
     /// Files a selector where the fewest others stand.
     pub(super) fn file(&mut self, number: u32, selector: &Selector) {
-        let requirements = selector.requirements().iter();
-        let best = requirements
-            .filter_map(|one| Some((self.crowd(one)?, one)))
-            .min_by_key(|(crowd, _)| *crowd);
-        let Some((_, requirement)) = best else {
+        let requirements = selector.requirements();
+        let best = match requirements {
+            [only] => self.crowd(only).map(|_| only),
+            _ => {
+                let crowds = requirements.iter();
+                let crowds = crowds.filter_map(|one| Some((self.crowd(one)?, one)));
+                crowds.min_by_key(|(crowd, _)| *crowd).map(|(_, one)| one)
+            }
+        };
+        let Some(requirement) = best else {
             self.rest.push(number);
             return;
         };
@@ -40,9 +47,17 @@ impl Filing {
             let drawer = self.by_prefix.entry((bits(prefix), length));
             drawer.or_default().push(number);
         } else if let Operator::In(values) = requirement.operator() {
-            let drawers = self.by_value.entry(key.key().into()).or_default();
             for value in values {
-                drawers.entry(value.clone()).or_default().push(number);
+                let label = (key.source() != Source::Any)
+                    .then(|| Label::new(key.source(), key.key(), value).ok())
+                    .flatten();
+                let drawer = if let Some(label) = label {
+                    self.by_label.entry(label).or_default()
+                } else {
+                    let drawers = self.by_value.entry(key.key().into()).or_default();
+                    drawers.entry(value.clone()).or_default()
+                };
+                drawer.push(number);
             }
         } else {
             let drawer = self.by_key.entry(key.key().into());
@@ -63,10 +78,15 @@ impl Filing {
                 }
                 continue;
             }
-            let drawers = self.by_value.get(label.key());
-            let drawer = drawers.and_then(|drawers| drawers.get(label.value()));
-            found.extend(drawer.into_iter().flatten());
-            found.extend(self.by_key.get(label.key()).into_iter().flatten());
+            found.extend(self.by_label.get(label).into_iter().flatten());
+            if !self.by_value.is_empty() {
+                let drawers = self.by_value.get(label.key());
+                let drawer = drawers.and_then(|drawers| drawers.get(label.value()));
+                found.extend(drawer.into_iter().flatten());
+            }
+            if !self.by_key.is_empty() {
+                found.extend(self.by_key.get(label.key()).into_iter().flatten());
+            }
         }
         found
     }
@@ -83,9 +103,12 @@ impl Filing {
             }),
             Operator::In(values) if key.prefix().is_none() => {
                 let drawers = self.by_value.get(key.key());
-                let crowds = values
-                    .iter()
-                    .map(|value| 1 + drawer(drawers.and_then(|all| all.get(&**value))));
+                let crowds = values.iter().map(|value| {
+                    let label = Label::new(key.source(), key.key(), value).ok();
+                    let of_label = label.and_then(|label| self.by_label.get(&label));
+                    let of_any = drawers.and_then(|all| all.get(&**value));
+                    1 + drawer(of_label) + drawer(of_any)
+                });
                 Some(crowds.sum())
             }
             _ => None,

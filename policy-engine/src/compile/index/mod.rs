@@ -1,14 +1,16 @@
 //! Which label sets a selector matches and which selectors match a label set, without asking each.
 
 mod filing;
+mod lists;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use palisade_abi::{Address, Prefix};
-use palisade_identity::{LabelSet, Operator, Requirement, Selector, Source};
+use palisade_identity::{Label, LabelKey, LabelSet, Operator, Requirement, Selector, Source};
 
 use self::filing::Filing;
+use self::lists::{List, intersect, subtract};
 use super::hash::Map;
 
 /// Label sets and selectors, each found by the other.
@@ -19,7 +21,11 @@ use super::hash::Map;
 pub(crate) struct Index {
     sets: Vec<Option<LabelSet>>,
     gone: usize,
-    keys: Map<Arc<str>, Key>,
+    labels: Map<Label, Labelled>,
+    /// The sets that have a key from one source, ascending.
+    having: Vec<Vec<u32>>,
+    /// The sources that a key occurs with, and the place of each in `having`.
+    keys: Map<Arc<str>, Vec<(Source, u32)>>,
     /// The sets of each prefix, by its first address and its length.
     prefixes: BTreeMap<(Address, u8), Vec<u32>>,
     selectors: Vec<Selector>,
@@ -27,26 +33,13 @@ pub(crate) struct Index {
     filing: Filing,
 }
 
-/// The sets that have a label of one key, ascending.
-#[derive(Clone, Debug, Default)]
-struct Key {
-    having: Posting,
-    /// The same by value; only once a selector asks for one.
-    by_value: Option<Map<Arc<str>, Posting>>,
-}
-
-/// Sets, ascending, and where their labels come from.
-#[derive(Clone, Debug, Default)]
-struct Posting {
+/// The sets that have a label.
+#[derive(Clone, Debug)]
+struct Labelled {
+    /// Ascending.
     sets: Vec<u32>,
-    source: Option<Source>,
-    mixed: bool,
-}
-
-/// A superset of what meets a requirement.
-enum Candidates<'a> {
-    Listed(&'a [u32]),
-    Gathered(Vec<u32>),
+    /// The place in `having` of those that have its key from its source.
+    having: u32,
 }
 
 impl Index {
@@ -59,21 +52,37 @@ impl Index {
                 self.prefixes.entry(place).or_default().push(number);
                 continue;
             }
-            let key = if let Some(key) = self.keys.get_mut(label.key()) {
-                key
+            let having = if let Some(labelled) = self.labels.get_mut(label) {
+                labelled.sets.push(number);
+                labelled.having
             } else {
-                self.keys.entry(label.key().into()).or_default()
+                let having = self.having(label);
+                let sets = vec![number];
+                self.labels.insert(label.clone(), Labelled { sets, having });
+                having
             };
-            key.having.push(number, label.source());
-            if let Some(values) = &mut key.by_value {
-                values
-                    .entry(label.value().into())
-                    .or_default()
-                    .push(number, label.source());
+            if let Some(having) = self.having.get_mut(having as usize) {
+                having.push(number);
             }
         }
         self.sets.push(Some(set.clone()));
         number
+    }
+
+    /// The place of the sets that have a label's key from its source.
+    fn having(&mut self, label: &Label) -> u32 {
+        let next = number_of(self.having.len());
+        let source = label.source();
+        if let Some(sources) = self.keys.get_mut(label.key()) {
+            if let Some((_, place)) = sources.iter().find(|(one, _)| *one == source) {
+                return *place;
+            }
+            sources.push((source, next));
+        } else {
+            self.keys.insert(label.key().into(), vec![(source, next)]);
+        }
+        self.having.push(Vec::new());
+        next
     }
 
     /// A set leaves.
@@ -83,11 +92,6 @@ impl Index {
         {
             self.gone += 1;
         }
-    }
-
-    /// A set that has joined.
-    pub(crate) fn set(&self, number: u32) -> Option<&LabelSet> {
-        self.sets.get(number as usize)?.as_ref()
     }
 
     /// Whether most of what is numbered has left.
@@ -119,6 +123,9 @@ impl Index {
 
     /// The selectors that match a set, ascending.
     pub(crate) fn selectors_of(&self, set: &LabelSet) -> Vec<u32> {
+        if self.selectors.is_empty() {
+            return Vec::new();
+        }
         let mut found = self.filing.candidates(set);
         found.retain(|number| {
             let selector = self.selectors.get(*number as usize);
@@ -129,105 +136,76 @@ impl Index {
     }
 
     /// The sets that a selector matches, ascending.
-    pub(crate) fn matching(&mut self, number: u32) -> Vec<u32> {
-        let Some(selector) = self.selectors.get(number as usize).cloned() else {
+    pub(crate) fn matching(&self, number: u32) -> Vec<u32> {
+        let Some(selector) = self.selectors.get(number as usize) else {
             return Vec::new();
         };
-        for requirement in selector.requirements() {
-            self.split_values(requirement);
-        }
         let mut exact = true;
-        let mut lists: Vec<Candidates<'_>> = Vec::new();
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for requirement in selector.requirements() {
-            match self.candidates(requirement) {
-                Some((list, is_exact)) => {
-                    exact &= is_exact;
-                    lists.push(list);
-                }
+            match self.sets_of(requirement) {
+                Some((list, true)) => wanted.push(list),
+                Some((list, false)) => unwanted.push(list),
                 None => exact = false,
             }
         }
-        lists.sort_unstable_by_key(|list| list.as_slice().len());
-        let mut lists = lists.iter().map(Candidates::as_slice);
-        let mut found: Vec<u32> = match lists.next() {
-            Some(shortest) => shortest.to_vec(),
+        wanted.sort_unstable_by_key(|list| list.as_slice().len());
+        let mut wanted = wanted.into_iter();
+        let mut found = match wanted.next() {
+            Some(shortest) => shortest.into_vec(),
             None => (0..number_of(self.sets.len())).collect(),
         };
-        for list in lists {
-            intersect(&mut found, list);
+        wanted.for_each(|list| intersect(&mut found, list.as_slice()));
+        unwanted
+            .iter()
+            .for_each(|list| subtract(&mut found, list.as_slice()));
+        if self.gone > 0 || !exact {
+            found.retain(|number| {
+                let set = self.sets.get(*number as usize).and_then(Option::as_ref);
+                set.is_some_and(|set| exact || selector.matches(set))
+            });
         }
-        found.retain(|number| {
-            let set = self.set(*number);
-            set.is_some_and(|set| exact || selector.matches(set))
-        });
         found
     }
 
-    /// Splits the sets of a requirement's key by value, if it asks for values.
-    fn split_values(&mut self, requirement: &Requirement) {
-        let Operator::In(_) = requirement.operator() else {
-            return;
+    /// The sets that a requirement is about, and whether it asks for them or for all others;
+    /// `None` if each has to be asked.
+    fn sets_of(&self, requirement: &Requirement) -> Option<(List<'_>, bool)> {
+        let key = requirement.key();
+        let with_key = || match key.prefix() {
+            Some(prefix) => self.inside(prefix),
+            None => List::union(
+                self.sources(key)
+                    .filter_map(|(_, place)| self.having.get(place as usize).map(Vec::as_slice)),
+            ),
         };
-        let Some(key) = self.keys.get_mut(requirement.key().key()) else {
-            return;
+        let with_value = |values: &[Arc<str>]| {
+            List::union(values.iter().flat_map(|value| {
+                let labels = self
+                    .sources(key)
+                    .map(|(source, _)| Label::new(source, key.key(), value));
+                labels.filter_map(|label| Some(&*self.labels.get(&label.ok()?)?.sets))
+            }))
         };
-        if key.by_value.is_some() {
-            return;
+        match requirement.operator() {
+            Operator::Exists => Some((with_key(), true)),
+            Operator::DoesNotExist => Some((with_key(), false)),
+            Operator::In(values) if key.prefix().is_none() => Some((with_value(values), true)),
+            Operator::NotIn(values) if key.prefix().is_none() => Some((with_value(values), false)),
+            _ => None,
         }
-        let mut values: Map<Arc<str>, Posting> = Map::default();
-        for number in &key.having.sets {
-            let set = self.sets.get(*number as usize).and_then(Option::as_ref);
-            let Some(label) = set.and_then(|set| set.get(requirement.key().key())) else {
-                continue;
-            };
-            if let Some(posting) = values.get_mut(label.value()) {
-                posting.push(*number, label.source());
-            } else {
-                let posting: &mut Posting = values.entry(label.value().into()).or_default();
-                posting.push(*number, label.source());
-            }
-        }
-        key.by_value = Some(values);
     }
 
-    /// The sets that may meet a requirement, ascending, and whether all of them do; `None` if it
-    /// has to be asked of each.
-    fn candidates(&self, requirement: &Requirement) -> Option<(Candidates<'_>, bool)> {
-        let key = requirement.key();
-        let listed = |posting| Posting::of(posting, key.source());
-        match requirement.operator() {
-            Operator::Exists => Some(if let Some(prefix) = key.prefix() {
-                (Candidates::Gathered(self.inside(prefix)), true)
-            } else {
-                let (list, exact) = listed(self.keys.get(key.key()).map(|key| &key.having));
-                (Candidates::Listed(list), exact)
-            }),
-            Operator::In(values) if key.prefix().is_none() => {
-                let by_value = self
-                    .keys
-                    .get(key.key())
-                    .and_then(|key| key.by_value.as_ref());
-                let of = |value: &Arc<str>| listed(by_value.and_then(|all| all.get(&**value)));
-                if let [value] = values.as_slice() {
-                    let (list, exact) = of(value);
-                    return Some((Candidates::Listed(list), exact));
-                }
-                let mut gathered = Vec::new();
-                let mut exact = true;
-                for value in values {
-                    let (list, is_exact) = of(value);
-                    gathered.extend_from_slice(list);
-                    exact &= is_exact;
-                }
-                gathered.sort_unstable();
-                Some((Candidates::Gathered(gathered), exact))
-            }
-            Operator::In(_) | Operator::DoesNotExist | Operator::NotIn(_) | _ => None,
-        }
+    /// The sources of labels with this key that the requirement accepts.
+    fn sources(&self, key: &LabelKey) -> impl Iterator<Item = (Source, u32)> {
+        let sources = self.keys.get(key.key()).into_iter().flatten();
+        sources
+            .copied()
+            .filter(|(source, _)| key.source().accepts(*source))
     }
 
     /// The sets of the prefixes inside a prefix: they stand side by side.
-    fn inside(&self, prefix: Prefix) -> Vec<u32> {
+    fn inside(&self, prefix: Prefix) -> List<'_> {
         let length = prefix.mapped_length();
         let range = (prefix.address(), 0)..=(prefix.last(), u8::MAX);
         let inside = self.prefixes.range(range);
@@ -239,53 +217,8 @@ impl Index {
             .copied()
             .collect();
         sets.sort_unstable();
-        sets
+        List::Gathered(sets)
     }
-}
-
-impl Posting {
-    fn push(&mut self, number: u32, source: Source) {
-        self.mixed |= self.source.is_some_and(|before| before != source);
-        self.source = Some(source);
-        self.sets.push(number);
-    }
-
-    /// Those whose label a selector of this source may accept, and whether it accepts all of them.
-    fn of(posting: Option<&Self>, source: Source) -> (&[u32], bool) {
-        let Some(posting) = posting else {
-            return (&[], true);
-        };
-        match posting.source {
-            Some(_) if posting.mixed => (&posting.sets, source == Source::Any),
-            Some(own) if source.accepts(own) => (&posting.sets, true),
-            Some(_) | None => (&[], true),
-        }
-    }
-}
-
-impl Candidates<'_> {
-    fn as_slice(&self) -> &[u32] {
-        match self {
-            Self::Listed(list) => list,
-            Self::Gathered(list) => list,
-        }
-    }
-}
-
-/// Keeps what a list, which may be much longer, has as well.
-fn intersect(found: &mut Vec<u32>, list: &[u32]) {
-    let mut rest = list;
-    found.retain(|number| {
-        // Steps that double find the place fast, near or far.
-        let mut step = 1;
-        while rest.get(step).is_some_and(|at| at < number) {
-            step *= 2;
-        }
-        let near = rest.get(..(step + 1).min(rest.len())).unwrap_or(rest);
-        let skipped = near.partition_point(|at| at < number);
-        rest = rest.get(skipped..).unwrap_or_default();
-        rest.first() == Some(number)
-    });
 }
 
 pub(crate) fn number_of(length: usize) -> u32 {

@@ -13,7 +13,6 @@ mod content;
 mod rules;
 mod sides;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use palisade_abi::{Direction, EndpointId, Identity};
@@ -102,7 +101,7 @@ pub(crate) struct Logic {
     peers: Index,
     /// By the numbers of the index.
     members: Vec<Member>,
-    numbers: BTreeMap<Identity, u32>,
+    numbers: Map<Identity, u32>,
     signatures: Both<Signatures>,
     /// The sides that ask for each selector.
     askers: Both<Vec<Vec<u32>>>,
@@ -133,6 +132,10 @@ impl Logic {
         self.departed.extend(gone);
         let mut moved = Vec::with_capacity(changes.identities.len());
         let mut own = Vec::new();
+        if self.members.is_empty() {
+            self.numbers.reserve(changes.identities.len());
+            self.members.reserve(changes.identities.len());
+        }
         for (identity, labels) in &changes.identities {
             self.identity(*identity, *labels, &mut moved, &mut own);
         }
@@ -189,9 +192,12 @@ impl Logic {
 
     /// Every known identity with its number, in ascending order.
     pub(crate) fn identities(&self) -> impl Iterator<Item = (Identity, u32)> {
-        self.numbers
-            .iter()
+        let numbers = self.numbers.iter();
+        let mut all: Vec<_> = numbers
             .map(|(identity, number)| (*identity, *number))
+            .collect();
+        all.sort_unstable();
+        all.into_iter()
     }
 
     pub(crate) fn sides(&self) -> impl Iterator<Item = (u32, &Arc<Sided>)> {

@@ -22,7 +22,7 @@ use crate::rule::Rule;
 #[derive(Clone, Debug)]
 struct Group {
     endpoint: LocalEndpoint,
-    endpoints: u32,
+    endpoints: BTreeSet<EndpointId>,
     is_node: bool,
     /// The rules that select them, in the order that breaks ties.
     rules: Vec<u32>,
@@ -65,6 +65,8 @@ pub(super) struct Sides {
     endpoints: BTreeMap<EndpointId, u32>,
     /// The rules of each subject.
     of_subject: Vec<Vec<u32>>,
+    /// How many subjects have rules.
+    live_subjects: usize,
     all: Vec<Option<Used>>,
     ids: Map<Arc<Sided>, u32>,
 }
@@ -113,14 +115,7 @@ impl Sides {
     pub(super) fn is_worn(&self) -> bool {
         self.index.is_worn()
             || self.all.len() > 2 * self.ids.len() + 1_024
-            || self.index.selector_count() > 2 * self.live_subjects() + 1_024
-    }
-
-    fn live_subjects(&self) -> usize {
-        self.of_subject
-            .iter()
-            .filter(|rules| !rules.is_empty())
-            .count()
+            || self.index.selector_count() > 2 * self.live_subjects + 1_024
     }
 
     /// Brings endpoints and the rules that select them in line.
@@ -137,29 +132,24 @@ impl Sides {
         self.drop_rules(rules, gone, &mut dirty);
         self.add_rules(rules, new, &mut dirty);
         let mut changes = SideChanges::default();
-        let mut moved: Vec<EndpointId> = Vec::new();
+        let mut moved: BTreeSet<EndpointId> = BTreeSet::new();
+        let mut parted = Vec::new();
         for (id, endpoint) in &given.endpoints {
             let before = self.endpoints.remove(id);
+            if let Some(before) = before {
+                self.part(before, *id);
+                parted.push(before);
+            }
             if let Some(endpoint) = endpoint {
                 let group = self.group(rules, endpoint, &mut dirty);
                 self.endpoints.insert(*id, group);
-                self.count(group, 1);
-                moved.push(*id);
+                self.join(group, *id);
+                moved.insert(*id);
             } else {
                 changes.endpoints.insert(*id, None);
             }
-            if let Some(before) = before {
-                self.count(before, -1);
-            }
         }
         let mut left = Vec::new();
-        // A group whose rules contradicted each other has left no side, and may find one that is
-        // there already.
-        let contradicted = |group: &u32| {
-            let group = self.groups.get(*group as usize).and_then(Option::as_ref);
-            group.is_some_and(|group| group.conflict.is_some())
-        };
-        let is_mended = dirty.iter().any(contradicted);
         for group in dirty {
             let of = Settling {
                 rules,
@@ -167,17 +157,12 @@ impl Sides {
                 named_ports,
             };
             self.settle(group, of, &mut left, &mut changes);
+            let group = self.groups.get(group as usize).and_then(Option::as_ref);
+            moved.extend(group.iter().flat_map(|group| &group.endpoints));
         }
-        let only_moved = changes.new.is_empty() && left.is_empty() && !is_mended;
-        let ids: Vec<(EndpointId, Option<Both<u32>>)> = if only_moved {
-            let of = |id: EndpointId| (id, self.sides_of(id));
-            moved.into_iter().map(of).collect()
-        } else {
-            let all = self.endpoints.keys();
-            all.map(|id| (*id, self.sides_of(*id))).collect()
-        };
-        changes.endpoints.extend(ids);
-        self.release(left, &mut changes);
+        let of = |id: EndpointId| (id, self.sides_of(id));
+        changes.endpoints.extend(moved.into_iter().map(of));
+        self.release(left, &parted, &mut changes);
         changes
     }
 
@@ -200,8 +185,11 @@ impl Sides {
         sorted.sort_unstable();
         let is_gone = |number: &u32| sorted.binary_search(number).is_ok();
         for subject in subjects {
-            if let Some(of_subject) = self.of_subject.get_mut(subject as usize) {
+            if let Some(of_subject) = self.of_subject.get_mut(subject as usize)
+                && !of_subject.is_empty()
+            {
                 of_subject.retain(|number| !is_gone(number));
+                self.live_subjects -= usize::from(of_subject.is_empty());
             }
             for at in self.index.matching(subject) {
                 if let Some(group) = self.groups.get_mut(at as usize).and_then(Option::as_mut) {
@@ -228,9 +216,10 @@ impl Sides {
                 self.of_subject.resize(subject as usize + 1, Vec::new());
             }
             if let Some(of_subject) = self.of_subject.get_mut(subject as usize) {
+                self.live_subjects += usize::from(of_subject.is_empty());
                 of_subject.push(number);
             }
-            let index = &mut self.index;
+            let index = &self.index;
             let groups = selected
                 .entry(subject)
                 .or_insert_with(|| index.matching(subject));
@@ -254,7 +243,7 @@ impl Sides {
         let number = self.index.add(&endpoint.labels);
         let mut group = Group {
             endpoint: endpoint.clone(),
-            endpoints: 0,
+            endpoints: BTreeSet::new(),
             is_node: is_reserved(&endpoint.labels, "host"),
             rules: Vec::new(),
             sides: None,
@@ -279,12 +268,15 @@ impl Sides {
         number
     }
 
-    fn count(&mut self, group: u32, by: i32) {
-        let Some(slot) = self.groups.get_mut(group as usize) else {
-            return;
-        };
-        if let Some(one) = slot {
-            one.endpoints = one.endpoints.saturating_add_signed(by);
+    fn join(&mut self, group: u32, endpoint: EndpointId) {
+        if let Some(group) = self.groups.get_mut(group as usize).and_then(Option::as_mut) {
+            group.endpoints.insert(endpoint);
+        }
+    }
+
+    fn part(&mut self, group: u32, endpoint: EndpointId) {
+        if let Some(group) = self.groups.get_mut(group as usize).and_then(Option::as_mut) {
+            group.endpoints.remove(&endpoint);
         }
     }
 
@@ -346,15 +338,13 @@ impl Sides {
     }
 
     /// Lets go of sides that groups had, and of groups without endpoints.
-    fn release(&mut self, mut left: Vec<u32>, changes: &mut SideChanges) {
-        let empty = (0..).zip(&self.groups).filter_map(|(number, group)| {
-            let group = group.as_ref()?;
-            (group.endpoints == 0).then_some(number)
-        });
-        for number in empty.collect::<Vec<u32>>() {
-            self.index.remove(number);
-            let group = self.groups.get_mut(number as usize).and_then(Option::take);
-            if let Some(group) = group {
+    fn release(&mut self, mut left: Vec<u32>, parted: &[u32], changes: &mut SideChanges) {
+        for number in parted {
+            let Some(slot) = self.groups.get_mut(*number as usize) else {
+                continue;
+            };
+            if let Some(group) = slot.take_if(|group| group.endpoints.is_empty()) {
+                self.index.remove(*number);
                 let LocalEndpoint {
                     labels,
                     named_ports,
