@@ -8,7 +8,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::fs;
 use std::time::Duration;
 
 use palisade_policy::{Level, Options, ingest};

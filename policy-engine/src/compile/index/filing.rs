@@ -26,13 +26,12 @@ impl Filing {
     /// Files a selector where the fewest others stand.
     pub(super) fn file(&mut self, number: u32, selector: &Selector) {
         let requirements = selector.requirements();
-        let best = match requirements {
-            [only] => self.crowd(only).map(|_| only),
-            _ => {
-                let crowds = requirements.iter();
-                let crowds = crowds.filter_map(|one| Some((self.crowd(one)?, one)));
-                crowds.min_by_key(|(crowd, _)| *crowd).map(|(_, one)| one)
-            }
+        let best = if let [only] = requirements {
+            self.crowd(only).map(|_| only)
+        } else {
+            let crowds = requirements.iter();
+            let crowds = crowds.filter_map(|one| Some((self.crowd(one)?, one)));
+            crowds.min_by_key(|(crowd, _)| *crowd).map(|(_, one)| one)
         };
         let Some(requirement) = best else {
             self.rest.push(number);

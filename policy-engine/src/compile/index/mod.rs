@@ -155,10 +155,12 @@ impl Index {
             Some(shortest) => shortest.into_vec(),
             None => (0..number_of(self.sets.len())).collect(),
         };
-        wanted.for_each(|list| intersect(&mut found, list.as_slice()));
-        unwanted
-            .iter()
-            .for_each(|list| subtract(&mut found, list.as_slice()));
+        for list in wanted {
+            intersect(&mut found, list.as_slice());
+        }
+        for list in &unwanted {
+            subtract(&mut found, list.as_slice());
+        }
         if self.gone > 0 || !exact {
             found.retain(|number| {
                 let set = self.sets.get(*number as usize).and_then(Option::as_ref);
