@@ -18,8 +18,8 @@ use palisade_abi::{Action, Direction, EndpointId, Identity, Protocol, ProxyPort,
 use palisade_identity::{LabelSet, Selector, reserved};
 use palisade_policy::flat::policies;
 use palisade_policy::{
-    Effect, Kind, LocalEndpoint, NamedPorts, Options, Peers, Policy, Ports, ProxyPorts,
-    ResourceName, Rule, Tables, Tier,
+    AuthMode, Effect, Kind, LocalEndpoint, NamedPorts, Options, Peer, PeerKind, Peers, Policy,
+    PortMatch, PortRule, Ports, Priority, ProxyPorts, ResourceName, Rule, Tables, Tier,
 };
 
 use self::walk::{Other, Packet, Walked};
@@ -62,8 +62,8 @@ fn everybody(number: u32, effect: Effect, change: impl Fn(&mut Rule)) -> Policy 
     policy
 }
 
-/// What is done with packets to port 80 of the pod; all three must say the same.
-fn ingress(world: &World, from: Identity) -> Action {
+/// What is done with packets to TCP port 80 of the pod; all three must say the same.
+fn ingress(world: &World, from: Identity) -> Walked {
     let (direction, protocol, port) = (Direction::Ingress, Protocol::TCP, 80);
     let desired = world.desired();
     let mut tables = Tables::new(SIZES);
@@ -92,21 +92,21 @@ fn ingress(world: &World, from: Identity) -> Action {
         auth: verdict.auth(),
     };
     assert_eq!((of_tables, flat), (walked, walked));
-    walked.action
+    walked
 }
 
 #[test]
 fn the_node_is_let_in_before_the_baseline_denies_where_no_rule_is_between() {
     let baseline = |rule: &mut Rule| rule.tier = Tier::Baseline;
     let world = node(vec![everybody(0, Effect::Deny, baseline)]);
-    assert_eq!(ingress(&world, Identity::HOST), Action::Allow);
-    assert_eq!(ingress(&world, POD), Action::Deny);
+    assert_eq!(ingress(&world, Identity::HOST).action, Action::Allow);
+    assert_eq!(ingress(&world, POD).action, Action::Deny);
     // Nor does what goes before them take the place of the node.
     let admin = |rule: &mut Rule| rule.tier = Tier::Admin;
     let mut both = world.clone();
     let denies = Arc::new(everybody(1, Effect::Deny, admin));
     both.policies.push(denies);
-    assert_eq!(ingress(&both, Identity::HOST), Action::Deny);
+    assert_eq!(ingress(&both, Identity::HOST).action, Action::Deny);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn the_baseline_of_administrators_gives_way_to_what_isolates() {
         });
     };
     let mut world = node(vec![everybody(0, Effect::Allow, of_cluster)]);
-    assert_eq!(ingress(&world, POD), Action::Allow);
+    assert_eq!(ingress(&world, POD).action, Action::Allow);
     let nobody = |rule: &mut Rule| {
         rule.peers = Peers::Some {
             location: None,
@@ -131,5 +131,63 @@ fn the_baseline_of_administrators_gives_way_to_what_isolates() {
     world
         .policies
         .push(Arc::new(everybody(1, Effect::Allow, nobody)));
-    assert_eq!(ingress(&world, POD), Action::Deny);
+    assert_eq!(ingress(&world, POD).action, Action::Deny);
+}
+
+/// Those whom a selector matches.
+fn those(selector: Selector) -> Peers {
+    let peer = Peer {
+        selector,
+        kind: PeerKind::Endpoints,
+        location: world::place(0, 1),
+    };
+    Peers::Some {
+        location: None,
+        list: vec![peer],
+    }
+}
+
+fn port_80() -> Ports {
+    Ports::Some(vec![PortRule {
+        protocol: Protocol::TCP,
+        ports: PortMatch::Numbers(80..=80),
+        redirect: None,
+        location: world::place(0, 2),
+    }])
+}
+
+#[test]
+fn what_a_later_tier_asks_of_the_node_does_not_count_once_it_is_let_in() {
+    let asks = |rule: &mut Rule| {
+        rule.peers = those(world::requirement("$host", "Exists", &[]));
+        rule.ports = port_80();
+        rule.auth = Some(AuthMode::Required);
+    };
+    let mut world = node(vec![everybody(0, Effect::Allow, asks)]);
+    // At one level it does.
+    assert_eq!(ingress(&world, Identity::HOST).auth, 1);
+    world.options.tier = Tier::Admin;
+    assert_eq!(ingress(&world, Identity::HOST).auth, 0);
+}
+
+#[test]
+fn what_a_later_level_asks_does_not_count_once_an_earlier_lets_in() {
+    let asks = |ports: Ports, priority: u16| {
+        everybody(0, Effect::Allow, |rule| {
+            rule.peers = those(world::requirement("app", "In", &["a"]));
+            rule.ports = ports.clone();
+            rule.auth = Some(AuthMode::Required);
+            rule.priority = Priority::whole(priority);
+        })
+    };
+    // Another selector, so that nothing is merged before identities are known.
+    let plain = everybody(1, Effect::Allow, |rule| {
+        rule.peers = those(world::requirement("app", "Exists", &[]));
+    });
+    for ports in [Ports::All, port_80()] {
+        let earlier = node(vec![asks(ports.clone(), 1), plain.clone()]);
+        assert_eq!(ingress(&earlier, POD).auth, 0, "{ports:?}");
+        let beside = node(vec![asks(ports.clone(), 0), plain.clone()]);
+        assert_eq!(ingress(&beside, POD).auth, 1, "{ports:?}");
+    }
 }

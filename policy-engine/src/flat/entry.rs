@@ -191,8 +191,12 @@ impl Entry {
         [p0, p1, flags, auth, w0, w1, w2, w3, 0, 0, 0, 0]
     }
 
-    /// What two rules about the same key come to, of which `other` does not go first.
+    /// What two rules about the same key come to, of which `other` does not go first. At a later
+    /// priority it has no say.
     pub(super) fn merge(&mut self, other: Self) {
+        if other.precedence.priority() != self.precedence.priority() {
+            return;
+        }
         if self.denies || other.denies {
             // Of a deny and a redirect at one precedence the former is a proxy that is not there.
             if other.precedence == self.precedence && other.denies {

@@ -123,9 +123,7 @@ fn beside(one: Said, other: Said) -> Said {
     } else {
         (one, other)
     };
-    if let (Some(entry), Some(second)) = (&mut first.entry, second.entry)
-        && first.priority == second.precedence.priority()
-    {
+    if let (Some(entry), Some(second)) = (&mut first.entry, second.entry) {
         entry.merge(second);
     }
     first

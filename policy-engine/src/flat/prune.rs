@@ -88,8 +88,9 @@ impl<'a> Above<'a> {
     }
 
     /// Where rules ask for authentication, what lets pass is not left out because of what lets
-    /// everybody pass. An entry that asks is kept and takes the precedence of what goes before it;
-    /// one that does not say takes what the next wider entry of its identity asks.
+    /// everybody pass. An entry that asks is kept and takes the precedence of what goes before it
+    /// at the same priority; one that does not say takes what the next wider entry of its identity
+    /// asks.
     fn keeps_with_auth(
         &self,
         identity: u32,
@@ -104,7 +105,8 @@ impl<'a> Above<'a> {
             .of(identity)
             .find(|one| one.precedence > entry.precedence);
         if let Some(before) = before {
-            if before.denies || !explicit {
+            let is_later = before.precedence.priority() < entry.precedence.priority();
+            if before.denies || !explicit || is_later {
                 return false;
             }
             entry.proxy_port = before.proxy_port;
