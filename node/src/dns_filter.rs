@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use palisade_abi::{EndpointId, Protocol};
 use palisade_fqdn::{Decision, DnsName, Filter};
 use palisade_identity::LabelSet;
-use palisade_policy::{DnsRuleSet, Location, Peers, Tables};
+use palisade_policy::{DnsRules, Location, Tables};
 
 use crate::endpoints::Endpoints;
 
@@ -31,7 +31,7 @@ pub enum DnsOutcome {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DnsFilter {
     /// What each endpoint may ask which servers.
-    sets: BTreeMap<EndpointId, Vec<DnsRuleSet>>,
+    rules: BTreeMap<EndpointId, DnsRules>,
     /// The names of each set.
     names: Filter<(EndpointId, usize), Location>,
 }
@@ -41,13 +41,13 @@ impl DnsFilter {
     pub(crate) fn new(tables: &Tables, endpoints: &Endpoints) -> Self {
         let mut filter = Self::default();
         for member in endpoints.iter() {
-            let sets = tables.dns_rules(member.id);
-            for (place, set) in sets.iter().enumerate() {
-                let rules = set.rules.iter();
-                let rules = rules.map(|rule| (rule.pattern.clone(), rule.location.clone()));
-                filter.names.set((member.id, place), rules);
+            let rules = tables.dns_rules(member.id);
+            for (number, set) in rules.sets() {
+                let names = set.rules.iter();
+                let names = names.map(|rule| (rule.pattern.clone(), rule.location.clone()));
+                filter.names.set((member.id, number), names);
             }
-            filter.sets.insert(member.id, sets);
+            filter.rules.insert(member.id, rules);
         }
         filter
     }
@@ -61,14 +61,11 @@ impl DnsFilter {
         port: u16,
         name: &DnsName,
     ) -> DnsVerdict {
-        let sets = self.sets.get(&endpoint).into_iter().flatten().enumerate();
-        let fitting: Vec<(usize, &DnsRuleSet)> = sets
-            .filter(|(_, set)| set.protocol == protocol && set.ports.contains(&port))
-            .filter(|(_, set)| is_peer(&set.servers, server))
-            .collect();
+        let rules = self.rules.get(&endpoint);
+        let fitting = rules.map_or_else(Vec::new, |rules| rules.fitting(server, protocol, port));
         let keys: Vec<(EndpointId, usize)> = fitting
             .iter()
-            .map(|(place, _)| (endpoint, *place))
+            .map(|(number, _)| (endpoint, *number))
             .collect();
         match self.names.decide(&keys, name) {
             Decision::Allow { rule } => DnsVerdict {
@@ -83,12 +80,5 @@ impl DnsFilter {
                 }
             }
         }
-    }
-}
-
-fn is_peer(peers: &Peers, labels: &LabelSet) -> bool {
-    match peers {
-        Peers::Any { .. } => true,
-        Peers::Some { list, .. } => list.iter().any(|peer| peer.selector.matches(labels)),
     }
 }

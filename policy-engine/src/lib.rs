@@ -101,7 +101,7 @@ mod yaml;
 
 pub use self::budget::{Budget, Fill};
 pub use self::compile::{Desired, LocalEndpoint, Origin};
-pub use self::dns::DnsRuleSet;
+pub use self::dns::{DnsRuleSet, DnsRules};
 pub use self::explain::{Explanation, Flow, Party};
 pub use self::named_ports::NamedPorts;
 pub use self::options::{
