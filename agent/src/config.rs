@@ -1,6 +1,6 @@
 //! The agent's configuration: one YAML file that describes the node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use palisade_abi::{DenyAnswer, Mode, Protocol, TableSizes};
 use palisade_identity::{Label, LabelSet, Source};
-use palisade_policy::{AllowLocalhost, NamedPorts, Options};
+use palisade_policy::{AllowLocalhost, HostFirewall, NamedPorts, Options};
 use thiserror::Error;
 
 mod dns;
@@ -77,6 +77,12 @@ pub(crate) struct Config {
     pub(crate) mode: Mode,
     /// What the sender of a packet that policy denies is told.
     pub(crate) deny_answer: DenyAnswer,
+    /// The interfaces that lead to other machines.
+    pub(crate) devices: Vec<String>,
+    /// Whether endpoints speak to the world with the node's address.
+    pub(crate) masquerade: bool,
+    /// The node's own labels.
+    pub(crate) node_labels: LabelSet,
     /// What happens at the end.
     pub(crate) on_exit: OnExit,
     /// The node's own addresses.
@@ -118,6 +124,20 @@ pub(crate) enum ConfigError {
         path: PathBuf,
         /// What is wrong.
         reason: Box<DnsError>,
+    },
+    /// What acts on the devices towards other machines, without any.
+    #[error("{}: `masquerade` and `host-firewall` need `devices`", path.display())]
+    NoDevices {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A label of the node that cannot be.
+    #[error("{}: `node-labels`: {source}", path.display())]
+    NodeLabel {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<EndpointError>,
     },
     /// An endpoint has something that cannot be.
     #[error("{}: endpoint `{endpoint}`: {reason}", path.display())]
@@ -191,8 +211,23 @@ impl Config {
                 wire::AllowLocalhost::Always => AllowLocalhost::Always,
                 wire::AllowLocalhost::Policy => AllowLocalhost::ByPolicy,
             },
+            host_firewall: if wire.host_firewall {
+                HostFirewall::Enabled
+            } else {
+                HostFirewall::Disabled
+            },
             ..Options::default()
         };
+        if wire.devices.is_empty() && (wire.masquerade || wire.host_firewall) {
+            return Err(ConfigError::NoDevices {
+                path: path.to_owned(),
+            });
+        }
+        let node_labels = node_labels(&wire.node_labels);
+        let node_labels = node_labels.map_err(|source| ConfigError::NodeLabel {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self {
             bpffs: place(wire.bpffs, "bpf"),
             socket: place(wire.socket, "palisade.sock"),
@@ -200,6 +235,9 @@ impl Config {
             state: place(wire.state, "state"),
             mode: wire.mode,
             deny_answer: wire.deny_answer,
+            devices: wire.devices,
+            masquerade: wire.masquerade,
+            node_labels,
             on_exit: match wire.on_exit {
                 wire::OnExit::Detach => OnExit::Detach,
                 wire::OnExit::Keep => OnExit::Keep,
@@ -215,6 +253,14 @@ impl Config {
             node: wire.node.into(),
         })
     }
+}
+
+fn node_labels(wire: &BTreeMap<String, String>) -> Result<LabelSet, Box<EndpointError>> {
+    let labels = wire
+        .iter()
+        .map(|(key, value)| Label::new(Source::K8s, key, value).map_err(EndpointError::from))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(LabelSet::try_from(labels).map_err(EndpointError::from)?)
 }
 
 fn endpoints(
@@ -360,6 +406,17 @@ endpoints:
     fn a_wrong_pattern_of_the_section_on_dns_is_told() {
         let error = parse(&format!("{TEXT}dns: {{nxdomain: ['a b']}}\n")).unwrap_err();
         assert!(error.to_string().contains("pattern `a b`"), "{error}");
+    }
+
+    #[test]
+    fn what_acts_towards_other_machines_needs_devices() {
+        let text = TEXT.replace("on-exit: keep", "masquerade: true\nhost-firewall: true");
+        let error = parse(&text).unwrap_err();
+        assert!(error.to_string().contains("need `devices`"), "{error}");
+        let config = parse(&text.replace("node: n1", "node: n1\ndevices: [eth0]")).unwrap();
+        assert_eq!(config.devices, ["eth0"]);
+        assert!(config.masquerade);
+        assert_eq!(config.options.host_firewall, HostFirewall::Enabled);
     }
 
     #[test]

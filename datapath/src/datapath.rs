@@ -150,6 +150,18 @@ impl Datapath {
         })
     }
 
+    /// Loads the programs anew with another configuration, and replaces those on every device, each
+    /// atomically.
+    ///
+    /// # Errors
+    /// What the kernel said; devices that have not been reached keep the programs that they have.
+    pub fn reconfigure(&mut self, config: &DatapathConfig) -> Result<(), Error> {
+        let programs = Programs::load(&self.maps, config)?;
+        self.links.adopt(&programs)?;
+        self.programs = programs;
+        Ok(())
+    }
+
     /// Detaches all devices and removes everything that is pinned below a root.
     ///
     /// # Errors

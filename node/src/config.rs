@@ -1,5 +1,6 @@
 use palisade_abi::TableSizes;
 use palisade_fqdn::Limits;
+use palisade_identity::LabelSet;
 use palisade_policy::Options;
 
 /// What a node is and may use.
@@ -12,6 +13,8 @@ pub struct Config {
     pub sizes: TableSizes,
     /// How much is remembered of names.
     pub names: Limits,
+    /// The node's own labels, by which policies select it; that it is the host is added.
+    pub host_labels: LabelSet,
 }
 
 impl Config {
@@ -21,6 +24,7 @@ impl Config {
             options,
             sizes,
             names,
+            host_labels: LabelSet::new(),
         }
     }
 }

@@ -156,7 +156,8 @@ impl Endpoints {
     fn next_id(&mut self) -> Result<EndpointId, Error> {
         let members = self.members.values().map(|member| member.id);
         let taken: BTreeSet<EndpointId> = members.chain(self.expected.values().copied()).collect();
-        let after = self.last.get().wrapping_add(1)..=u16::MAX;
+        // The last number is the host's.
+        let after = self.last.get().saturating_add(1)..EndpointId::HOST.get();
         let free = after.chain(1..=self.last.get()).map(EndpointId::new);
         let id = free
             .filter(|id| id.get() > 0)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use palisade_abi::{Cookie, Direction, EndpointId, Prefix, Protocol, Verdict};
 use palisade_fqdn::DnsName;
 use palisade_identity::{Identity, LabelSet};
-use palisade_policy::{Explanation, Origin, Policy, ProxyPorts, explain};
+use palisade_policy::{Explanation, HostFirewall, Origin, Policy, ProxyPorts, explain};
 
 use crate::config::Config;
 use crate::dns_filter::{DnsOutcome, DnsVerdict};
@@ -188,15 +188,13 @@ impl Node {
         port: u16,
     ) -> FlowVerdict {
         let (from, to) = (self.party(source), self.party(destination));
-        let decide = |at: Option<&Member>, direction, peer| {
-            at.map(|member| {
-                self.tables
-                    .verdict(member.id, direction, peer, protocol, port)
-            })
+        let decide = |at: &(Option<&Member>, Identity), direction, peer| {
+            let id = self.judge(at)?;
+            Some(self.tables.verdict(id, direction, peer, protocol, port))
         };
         FlowVerdict {
-            egress: decide(from.0, Direction::Egress, to.1),
-            ingress: decide(to.0, Direction::Ingress, from.1),
+            egress: decide(&from, Direction::Egress, to.1),
+            ingress: decide(&to, Direction::Ingress, from.1),
         }
     }
 
@@ -217,7 +215,7 @@ impl Node {
                     (None, Party::Endpoint(name)) => name.clone(),
                 },
                 identity,
-                endpoint: member.map(|member| member.id),
+                endpoint: self.judge(&(member, identity)),
             }
         };
         self.tables.explain(&explain::Flow {
@@ -264,6 +262,14 @@ impl Node {
                 size: sizes.ipcache,
             },
         ]
+    }
+
+    /// Whose policies decide at one end of a flow.
+    fn judge(&self, (member, identity): &(Option<&Member>, Identity)) -> Option<EndpointId> {
+        let host = *identity == Identity::HOST
+            && self.config.options.host_firewall == HostFirewall::Enabled;
+        let host = host.then_some(EndpointId::HOST);
+        member.map(|member| member.id).or(host)
     }
 
     /// The endpoint and the identity of one end of a flow.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use palisade_abi::{IpcacheEntry, Prefix, Write};
+use palisade_abi::{EndpointId, IpcacheEntry, Prefix, Write};
 use palisade_identity::{Identity, LabelSet, reserved};
-use palisade_policy::{Desired, LocalEndpoint, NamedPorts};
+use palisade_policy::{Desired, HostFirewall, LocalEndpoint, NamedPorts};
 
 use crate::dns_filter::DnsFilter;
 use crate::error::Error;
@@ -24,7 +24,7 @@ impl Node {
         if self.is_gathering() {
             return Ok(());
         }
-        let endpoints: Vec<LocalEndpoint> = self
+        let mut endpoints: Vec<LocalEndpoint> = self
             .endpoints
             .iter()
             .map(|member| LocalEndpoint {
@@ -33,6 +33,7 @@ impl Node {
                 named_ports: member.endpoint.named_ports.clone(),
             })
             .collect();
+        endpoints.extend(self.host());
         let mut named_ports = NamedPorts::new();
         for endpoint in &endpoints {
             named_ports.extend(&endpoint.named_ports);
@@ -48,6 +49,16 @@ impl Node {
         plan.writes.extend(writes);
         self.dns = DnsFilter::new(&self.tables, &self.endpoints).into();
         Ok(())
+    }
+
+    /// The host as an endpoint, if it has policies of its own.
+    fn host(&self) -> Option<LocalEndpoint> {
+        let labels = reserved::labels(Identity::HOST)?;
+        (self.config.options.host_firewall == HostFirewall::Enabled).then(|| LocalEndpoint {
+            id: EndpointId::HOST,
+            labels: labels.merged(&self.config.host_labels),
+            named_ports: NamedPorts::new(),
+        })
     }
 
     /// Brings the records of endpoints in line with the endpoints.

@@ -20,6 +20,14 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) deny_answer: DenyAnswer,
     #[serde(default)]
+    pub(super) devices: Vec<String>,
+    #[serde(default)]
+    pub(super) masquerade: bool,
+    #[serde(default)]
+    pub(super) host_firewall: bool,
+    #[serde(default)]
+    pub(super) node_labels: BTreeMap<String, String>,
+    #[serde(default)]
     pub(super) on_exit: OnExit,
     #[serde(default)]
     pub(super) host_addresses: HostAddresses,

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use palisade_abi::{Protocol, Table, Write};
+use palisade_abi::{DatapathConfig, Protocol, Table, Write};
 use palisade_datapath::netlink::Netlink;
 use palisade_datapath::{Connection, Datapath};
 use palisade_fqdn::DnsName;
@@ -19,7 +19,7 @@ use super::error::DaemonError;
 use super::interfaces;
 use super::journal::Journal;
 use super::shared::Shared;
-use super::start::host_addresses;
+use super::start::{host_addresses, programs};
 use super::state::State;
 use super::{Message, log, time};
 use crate::config::EndpointConfig;
@@ -43,6 +43,8 @@ const JOURNAL: &str = "journal of names";
 pub(super) struct Agent {
     shared: Arc<Shared>,
     datapath: Datapath,
+    /// What the programs were told last.
+    told: DatapathConfig,
     state: State,
     journal: Journal,
     netlink: Netlink,
@@ -63,6 +65,7 @@ impl Agent {
     pub(super) fn new(
         shared: Arc<Shared>,
         datapath: Datapath,
+        told: DatapathConfig,
         state: State,
         journal: Journal,
         netlink: Netlink,
@@ -70,6 +73,7 @@ impl Agent {
         Self {
             shared,
             datapath,
+            told,
             state,
             journal,
             netlink,
@@ -102,6 +106,8 @@ impl Agent {
             self.add(endpoint)?;
         }
         self.take(Event::Restored)?;
+        // Their programs find everything in place that they ask for.
+        self.guard_devices()?;
         interfaces::wait_until_running(&mut self.netlink, endpoints)?;
         self.release_strangers()
     }
@@ -246,6 +252,43 @@ impl Agent {
         Ok(())
     }
 
+    /// Tells the programs with which addresses the node speaks, if these have changed.
+    fn tell_programs(&mut self, hosts: &BTreeSet<IpAddr>) -> Result<(), DaemonError> {
+        let programs = programs(&self.shared.config, &mut self.netlink, hosts)?;
+        if programs != self.told {
+            self.datapath.reconfigure(&programs)?;
+            self.told = programs;
+        }
+        Ok(())
+    }
+
+    /// Gives the devices towards other machines their programs, and takes them off all others.
+    fn guard_devices(&mut self) -> Result<(), DaemonError> {
+        let shared = self.shared.clone();
+        let mut own = BTreeSet::new();
+        for name in &shared.config.devices {
+            let about = format!("device {name}");
+            match self.netlink.device(name)? {
+                Some(device) if device.mac != [0; 6] => {
+                    own.insert(device.ifindex);
+                    self.shared.well(&about);
+                }
+                Some(_) => self.shared.trouble(&about, "it has no link address".into()),
+                None => self
+                    .shared
+                    .trouble(&about, "there is no such interface".into()),
+            }
+        }
+        let attached: BTreeSet<u32> = self.datapath.attached_network()?.into_iter().collect();
+        for ifindex in own.difference(&attached) {
+            self.datapath.attach_network(*ifindex)?;
+        }
+        for ifindex in attached.difference(&own) {
+            self.datapath.detach(*ifindex)?;
+        }
+        Ok(())
+    }
+
     /// Tries again what stood in the way of endpoints.
     fn add_missing(&mut self) -> Result<(), DaemonError> {
         let shared = self.shared.clone();
@@ -363,11 +406,13 @@ impl Agent {
     fn tick(&mut self) -> Result<(), DaemonError> {
         self.keep_journal();
         self.check_interfaces()?;
+        let hosts = host_addresses(&self.shared.config, &mut self.netlink)?;
         if self.ticks.is_multiple_of(RETRY) {
             self.add_missing()?;
+            self.guard_devices()?;
+            self.tell_programs(&hosts)?;
         }
         self.ticks = self.ticks.wrapping_add(1);
-        let hosts = host_addresses(&self.shared.config, &mut self.netlink)?;
         if *self.shared.node().hosts() != hosts {
             self.try_take("host addresses", Event::HostAddresses(hosts))?;
         }

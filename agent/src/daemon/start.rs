@@ -8,11 +8,11 @@ use std::thread;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::utsname::uname;
-use palisade_abi::Port;
+use palisade_abi::{DatapathConfig as ProgramsConfig, EndpointId, Port};
 use palisade_datapath::netlink::Netlink;
 use palisade_datapath::{Config as DatapathConfig, Datapath, Features, Origin, route};
 use palisade_node::{Config as NodeConfig, Event, Node};
-use palisade_policy::{Proxy as PolicyProxy, ProxyPorts};
+use palisade_policy::{HostFirewall, Proxy as PolicyProxy, ProxyPorts};
 use palisade_proxy::{Config as ProxyConfig, Proxy};
 
 use super::agent::Agent;
@@ -49,11 +49,14 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     let proxy = bind(&state, &config.dns)?;
     mount::ensure(&config.bpffs)?;
     let hosts = host_addresses(&config, &mut netlink)?;
-    let datapath = Datapath::open(&datapath_config(&config, &hosts))?;
+    let mut opening = DatapathConfig::new(&config.bpffs, config.tables, config.mode);
+    opening.programs = programs(&config, &mut netlink, &hosts)?;
+    let datapath = Datapath::open(&opening)?;
     let found = datapath.dump()?;
     let checkpoint = state.checkpoint()?.unwrap_or_default();
     let limits = config.dns.limits;
-    let setup = NodeConfig::new(config.options.clone(), config.tables, limits);
+    let mut setup = NodeConfig::new(config.options.clone(), config.tables, limits);
+    setup.host_labels = config.node_labels.clone();
     let mut node = Node::restore(setup, &checkpoint, &state.names()?, found)?;
     let journal = state.begin_names(&node.start_journal())?;
     let ports = ProxyPorts::from_iter([(PolicyProxy::Dns, proxy.port())]);
@@ -70,7 +73,8 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     route::add(&mut netlink)?;
     let (send, receive) = mpsc::channel();
     let events = datapath.events()?;
-    let mut agent = Agent::new(shared.clone(), datapath, state, journal, netlink);
+    let told = opening.programs;
+    let mut agent = Agent::new(shared.clone(), datapath, told, state, journal, netlink);
     agent.begin()?;
     let policy = Arc::new(DnsPolicy::new(shared.clone(), send.clone()));
     let proxy = proxy.start(policy)?;
@@ -86,20 +90,48 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     finish(&shared.config, &agent.into_state(), ended)
 }
 
-/// What the programs are told.
-fn datapath_config(config: &Config, hosts: &BTreeSet<IpAddr>) -> DatapathConfig {
-    let mut datapath = DatapathConfig::new(&config.bpffs, config.tables, config.mode);
-    let programs = &mut datapath.programs;
+/// What the programs are told; the node speaks with the first address of each family.
+pub(super) fn programs(
+    config: &Config,
+    netlink: &mut Netlink,
+    hosts: &BTreeSet<IpAddr>,
+) -> Result<ProgramsConfig, DaemonError> {
+    let addresses = speaking(config, netlink, hosts)?;
+    let mut programs = ProgramsConfig::new(config.tables, config.mode);
     programs.deny_answer = config.deny_answer as u32;
-    // Any of its own will do for a node that speaks of a packet's last hop.
-    for host in hosts {
-        match host {
-            IpAddr::V4(v4) => programs.node_ipv4 = (*v4).into(),
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => {}
-            IpAddr::V6(v6) => programs.node_ipv6 = (*v6).into(),
+    programs.masquerade = config.masquerade.into();
+    if config.options.host_firewall == HostFirewall::Enabled {
+        programs.host_endpoint = EndpointId::HOST.get().into();
+    }
+    if let Some(v4) = addresses.iter().find(|address| address.is_ipv4()) {
+        programs.node_ipv4 = (*v4).into();
+    }
+    if let Some(v6) = addresses.iter().find(|address| address.is_ipv6()) {
+        programs.node_ipv6 = (*v6).into();
+    }
+    Ok(programs)
+}
+
+/// The addresses that the node may speak with, the best first: those of its devices towards other
+/// machines, then any.
+fn speaking(
+    config: &Config,
+    netlink: &mut Netlink,
+    hosts: &BTreeSet<IpAddr>,
+) -> Result<Vec<IpAddr>, DaemonError> {
+    let mut addresses = Vec::new();
+    for name in &config.devices {
+        if let Some(device) = netlink.device(name)? {
+            let found = netlink.addresses(device.ifindex)?;
+            addresses.extend(found.into_iter().map(|(address, _)| address));
         }
     }
-    datapath
+    addresses.extend(hosts);
+    addresses.retain(|address| match address {
+        IpAddr::V4(v4) => !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+    });
+    Ok(addresses)
 }
 
 /// Leaves the node as the configuration asks, or after a failure as it is.

@@ -10,3 +10,4 @@
 mod lab;
 mod names;
 mod policy;
+mod world;

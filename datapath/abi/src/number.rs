@@ -90,6 +90,11 @@ number! {
     VerdictIndex(u16)
 }
 
+impl EndpointId {
+    /// The node itself, where it has policies of its own.
+    pub const HOST: Self = Self(u16::MAX);
+}
+
 impl Identity {
     /// No identity; also the wildcard in Cilium's map keys.
     pub const UNKNOWN: Self = Self(0);
