@@ -120,10 +120,33 @@ pub(crate) enum FqdnCommand {
     /// The addresses that were learnt.
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Says which rules and answers make a name or an address reachable, or what is missing.
+    #[command(before_help = "Example: palisade fqdn explain www.example.com")]
+    Explain {
+        /// A name or an address.
+        subject: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// The patterns that rules select addresses by.
+    #[command(before_help = "Example: palisade fqdn names")]
+    Names {
+        #[command(flatten)]
+        reach: Reach,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
+    /// Forgets them, whatever connections there are: these are cut unless asked for anew.
+    #[command(before_help = "Example: palisade fqdn cache clean --pattern '*.example.com'")]
+    Clean {
+        /// Only those of names that this pattern selects.
+        #[arg(short, long)]
+        pattern: Option<String>,
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Lists them.
     #[command(before_help = "Example: palisade fqdn cache list")]
     List {

@@ -15,6 +15,7 @@ mod flows;
 mod interfaces;
 mod journal;
 mod mount;
+mod names;
 mod policy_files;
 mod server;
 mod shared;
@@ -24,8 +25,10 @@ mod time;
 mod watch;
 
 use std::fmt;
+use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
+use palisade_fqdn::MatchPattern;
 use palisade_proxy::Held;
 
 pub(crate) use self::error::DaemonError;
@@ -40,6 +43,8 @@ enum Message {
     Answer(Held, Instant),
     /// The folder of policies may have changed.
     Folder,
+    /// The names that a pattern selects are to be forgotten; tells how many addresses were.
+    ForgetNames(MatchPattern, SyncSender<usize>),
     /// The agent is to end.
     Stop,
 }

@@ -26,6 +26,7 @@ use palisade_policy::Strictness;
 use crate::cli::{
     CacheCommand, Cli, Command, EndpointCommand, FqdnCommand, IdentityCommand, PolicyCommand,
 };
+use crate::client::ClientError;
 use crate::error::Error;
 use crate::protocol::Request;
 
@@ -44,9 +45,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Endpoint(EndpointCommand::List { reach }) => {
             Ok(client::show(&reach, &Request::Endpoints, print::endpoints)?)
         }
-        Command::Fqdn(FqdnCommand::Cache(CacheCommand::List { reach })) => {
-            Ok(client::show(&reach, &Request::FqdnCache, print::names)?)
-        }
+        Command::Fqdn(command) => Ok(fqdn(command)?),
         Command::Identity(IdentityCommand::List { reach }) => Ok(client::show(
             &reach,
             &Request::Identities,
@@ -59,6 +58,29 @@ fn run(command: Command) -> Result<(), Error> {
         } => Ok(client::observe(&reach, last, follow)?),
         Command::Policy(command) => policy(command),
         Command::Status { reach } => Ok(client::show(&reach, &Request::Status, print::status)?),
+    }
+}
+
+fn fqdn(command: FqdnCommand) -> Result<(), ClientError> {
+    match command {
+        FqdnCommand::Cache(CacheCommand::Clean { pattern, reach }) => {
+            client::show(&reach, &Request::FqdnClean { pattern }, print::cleaned)
+        }
+        FqdnCommand::Cache(CacheCommand::List { reach }) => {
+            client::show(&reach, &Request::FqdnCache, |rows: &Vec<_>, out| {
+                print::names(rows, out);
+            })
+        }
+        FqdnCommand::Explain { subject, reach } => client::show(
+            &reach,
+            &Request::FqdnExplain { subject },
+            print::name_report,
+        ),
+        FqdnCommand::Names { reach } => {
+            client::show(&reach, &Request::FqdnNames, |rows: &Vec<_>, out| {
+                print::selectors(rows, out);
+            })
+        }
     }
 }
 

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use crate::protocol::{EndpointRow, IdentityRow, NameRow, PolicyReport, Status};
+mod names;
+
+pub(crate) use self::names::{cleaned, name_report, names, selectors};
+use crate::protocol::{EndpointRow, IdentityRow, PolicyReport, Status};
 
 /// Prints a line, and says when nobody reads any more.
 pub(crate) fn line(text: &str) -> io::Result<()> {
@@ -93,9 +96,11 @@ fn maps(status: &Status) -> String {
 fn dns(status: &Status) -> String {
     match status.dns.port {
         Some(port) => format!(
-            "{} names, {} addresses, {} answers waiting, held {} (longest {}), proxy on port {port}",
+            "{} names, {} addresses, {} given up to limits, {} answers waiting, held {} \
+             (longest {}), proxy on port {port}",
             number(status.dns.names as u64),
             number(status.dns.addresses as u64),
+            number(status.dns.evicted as u64),
             number(status.dns.waiting as u64),
             span(Duration::from_micros(status.dns.last_held_microseconds)),
             span(Duration::from_micros(status.dns.longest_held_microseconds)),
@@ -147,26 +152,6 @@ pub(crate) fn policy_report(report: &PolicyReport, out: &mut String) {
     for refused in &report.refused {
         let _ = writeln!(out, "\nrefused: {}\n{}", refused.file, refused.reasons);
     }
-}
-
-/// What is known of names.
-pub(crate) fn names(rows: &Vec<NameRow>, out: &mut String) {
-    let mut cells = vec![["ENDPOINT", "NAME", "ADDRESS", "IDENTITY", "REMAINS"].map(Into::into)];
-    for row in rows {
-        let remains = match row.remaining_seconds {
-            0 => "while connected".into(),
-            seconds => span(Duration::from_secs(seconds)),
-        };
-        let identity = row.identity.map_or("-".into(), |id| id.to_string());
-        cells.push([
-            row.endpoint.clone(),
-            row.name.clone(),
-            row.address.to_string(),
-            identity,
-            remains,
-        ]);
-    }
-    table(&cells, out);
 }
 
 /// Columns as wide as their widest cell.

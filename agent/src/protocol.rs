@@ -15,6 +15,18 @@ pub(crate) enum Request {
     Endpoints,
     /// What is remembered of names: [`NameRow`].
     FqdnCache,
+    /// Forgets names: [`CleanReport`].
+    FqdnClean {
+        /// Those that this pattern selects; all of them without one.
+        pattern: Option<String>,
+    },
+    /// Why a name or an address is reachable by name, or not: [`NameReport`].
+    FqdnExplain {
+        /// The name or address.
+        subject: String,
+    },
+    /// The patterns that rules select addresses by: [`SelectorRow`].
+    FqdnNames,
     /// The identities: [`IdentityRow`].
     Identities,
     /// Flows: [`FlowRow`] one by one.
@@ -97,6 +109,8 @@ pub(crate) struct DnsStatus {
     pub(crate) names: usize,
     pub(crate) addresses: usize,
     pub(crate) waiting: usize,
+    /// Addresses that limits took from endpoints.
+    pub(crate) evicted: usize,
     /// How long the last answer waited for its addresses to be enforced.
     pub(crate) last_held_microseconds: u64,
     /// The longest that one did.
@@ -161,6 +175,48 @@ pub(crate) struct NameRow {
     pub(crate) identity: Option<u32>,
     /// Seconds until its time is over; 0 if only live connections keep it.
     pub(crate) remaining_seconds: u64,
+}
+
+/// What was forgotten.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct CleanReport {
+    /// How many addresses less are known, counted for each name of each endpoint.
+    pub(crate) forgotten: usize,
+}
+
+/// A pattern that rules select addresses by.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct SelectorRow {
+    pub(crate) pattern: String,
+    /// How many addresses are known for names that it selects.
+    pub(crate) addresses: usize,
+}
+
+/// Why a name or an address is reachable by name, or not.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct NameReport {
+    pub(crate) subject: String,
+    /// The patterns of rules in force that select it.
+    pub(crate) patterns: Vec<String>,
+    /// Who may ask for it.
+    pub(crate) queries: Vec<QueryRow>,
+    /// What is known.
+    pub(crate) known: Vec<NameRow>,
+    /// What an address is judged as.
+    pub(crate) identity: Option<u32>,
+    pub(crate) labels: Vec<String>,
+    /// Why not.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What becomes of an endpoint's queries for a name.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct QueryRow {
+    pub(crate) endpoint: String,
+    pub(crate) port: String,
+    pub(crate) allowed: bool,
+    /// The rule that allows it, or the first of those that do not.
+    pub(crate) rule: Option<String>,
 }
 
 /// A flow, as people and as programs read it.

@@ -8,6 +8,7 @@ use palisade_identity::LabelSet;
 use palisade_policy::{DnsRules, Location, Tables};
 
 use crate::endpoints::Endpoints;
+use crate::explain_name::NameRule;
 
 /// What becomes of a query, and the line that says so.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,6 +51,29 @@ impl DnsFilter {
             filter.rules.insert(member.id, rules);
         }
         filter
+    }
+
+    /// What becomes of queries for a name, by every set of rules.
+    pub(crate) fn rules(&self, name: &DnsName) -> impl Iterator<Item = NameRule> {
+        let rules = self.rules.iter();
+        let sets =
+            rules.flat_map(|(endpoint, rules)| rules.sets().map(move |one| (*endpoint, one)));
+        sets.map(|(endpoint, (place, set))| {
+            let (outcome, location) = match self.names.decide(&[(endpoint, place)], name) {
+                Decision::Allow { rule } => (DnsOutcome::Allowed, Some(rule.clone())),
+                Decision::Refuse => {
+                    let rules = set.rules.iter().map(|rule| &rule.location);
+                    (DnsOutcome::Refused, rules.min().cloned())
+                }
+            };
+            NameRule {
+                endpoint,
+                protocol: set.protocol,
+                ports: set.ports.clone(),
+                outcome,
+                location,
+            }
+        })
     }
 
     /// What becomes of a query from an endpoint to a server with these labels.

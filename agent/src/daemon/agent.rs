@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use palisade_abi::{DatapathConfig, Protocol, Table, Write};
 use palisade_datapath::netlink::Netlink;
 use palisade_datapath::{Connection, Datapath};
-use palisade_fqdn::DnsName;
+use palisade_fqdn::{DnsName, Eviction, MatchPattern};
 use palisade_node::{Checkpointing, DnsAnswer, Effect, Endpoint, Event, Plan, Token};
 use palisade_proxy::{Answer, Held};
 
@@ -35,7 +35,9 @@ const RETRY: u32 = 4;
 /// How often a write that the kernel refuses is tried again.
 const TRIES: u32 = 5;
 
-/// What its troubles are about.
+/// How long after the last eviction an endpoint is well again.
+const QUIET: Duration = Duration::from_secs(60);
+/// What the journal's troubles are about.
 const JOURNAL: &str = "journal of names";
 
 /// The one owner of the node's state and of the datapath.
@@ -50,6 +52,8 @@ pub(super) struct Agent {
     netlink: Netlink,
     held: BTreeMap<Token, (Held, Instant)>,
     next_token: u64,
+    /// From whom limits took names, and when last.
+    evicting: BTreeMap<String, Instant>,
     counted: Option<Instant>,
     ticks: u32,
 }
@@ -79,6 +83,7 @@ impl Agent {
             netlink,
             held: BTreeMap::new(),
             next_token: 0,
+            evicting: BTreeMap::new(),
             counted: None,
             ticks: 1,
         }
@@ -120,6 +125,7 @@ impl Agent {
             match receive.recv_timeout(patience) {
                 Ok(Message::Answer(held, since)) => self.answer(held, since)?,
                 Ok(Message::Folder) => self.read_policies()?,
+                Ok(Message::ForgetNames(pattern, done)) => self.forget_names(pattern, &done)?,
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -169,6 +175,7 @@ impl Agent {
         if let Some(grace) = after {
             self.write(grace)?;
         }
+        self.note_evictions(&plan.evicted);
         let revision = self.shared.node().revision();
         let mut report = self.shared.report();
         report.revision = revision;
@@ -340,6 +347,45 @@ impl Agent {
         }
     }
 
+    fn forget_names(
+        &mut self,
+        pattern: MatchPattern,
+        done: &SyncSender<usize>,
+    ) -> Result<(), DaemonError> {
+        let before = self.shared.node().known_addresses().count();
+        self.try_take("dns", Event::ForgetNames(pattern))?;
+        let after = self.shared.node().known_addresses().count();
+        // Whoever asked may have gone.
+        let _told = done.send(before.saturating_sub(after));
+        Ok(())
+    }
+
+    /// Tells what limits took from endpoints: connections to it that are new will be dropped.
+    fn note_evictions(&mut self, evicted: &[Eviction]) {
+        for eviction in evicted {
+            self.shared.report().evicted += eviction.addresses.len();
+            let about = format!("names of {}", self.shared.endpoint_name(eviction.endpoint));
+            let what = format!(
+                "over the limit {:?}: what was used longest ago goes",
+                eviction.bound
+            );
+            self.shared.trouble(&about, what);
+            self.evicting.insert(about, Instant::now());
+        }
+    }
+
+    /// Takes it for over where nothing has been taken for a while.
+    fn forget_evictions(&mut self) {
+        let shared = &self.shared;
+        self.evicting.retain(|about, last| {
+            let goes_on = last.elapsed() <= QUIET;
+            if !goes_on {
+                shared.well(about);
+            }
+            goes_on
+        });
+    }
+
     /// The other names that an answer's addresses count for, as far as the node is asked to.
     fn aliases(&self, answer: &Answer<'_>) -> Vec<DnsName> {
         let binding = &self.shared.config.dns.binding;
@@ -405,6 +451,7 @@ impl Agent {
 
     fn tick(&mut self) -> Result<(), DaemonError> {
         self.keep_journal();
+        self.forget_evictions();
         self.check_interfaces()?;
         let hosts = host_addresses(&self.shared.config, &mut self.netlink)?;
         if self.ticks.is_multiple_of(RETRY) {

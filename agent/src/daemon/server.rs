@@ -7,14 +7,17 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
+use palisade_fqdn::{Level, MatchPattern};
 
+use super::Message;
 use super::shared::Shared;
-use crate::protocol::{FlowRow, Reply, Request};
+use crate::protocol::{CleanReport, FlowRow, Reply, Request};
 
 /// How many connections are served at once.
 const CONNECTIONS: usize = 32;
@@ -24,7 +27,7 @@ const MAX_REQUEST: u64 = 4_096;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves at `path`, which only the agent's own user can open.
-pub(super) fn start(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
+pub(super) fn start(path: &Path, shared: Arc<Shared>, send: Sender<Message>) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -43,9 +46,10 @@ pub(super) fn start(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
                 continue;
             }
             let (shared, counted) = (shared.clone(), served.clone());
+            let send = send.clone();
             let serve = move || {
                 // A client that went away is no matter.
-                drop(serve(&stream, &shared));
+                drop(serve(&stream, &shared, &send));
                 counted.fetch_sub(1, Ordering::AcqRel);
             };
             if thread::Builder::new()
@@ -61,7 +65,7 @@ pub(super) fn start(path: &Path, shared: Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-fn serve(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
+fn serve(stream: &UnixStream, shared: &Shared, to: &Sender<Message>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let peer = getsockopt(stream, PeerCredentials)?;
@@ -78,9 +82,34 @@ fn serve(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
         Request::Observe { last, follow } => observe(stream, shared, last, follow),
         Request::Endpoints => answer(stream, &shared.endpoint_rows()),
         Request::FqdnCache => answer(stream, &shared.name_rows()),
+        Request::FqdnClean { pattern } => clean(stream, pattern.as_deref(), to),
+        Request::FqdnExplain { subject } => explain(stream, shared, &subject),
+        Request::FqdnNames => answer(stream, &shared.selector_rows()),
         Request::Identities => answer(stream, &shared.identity_rows()),
         Request::Policies => answer(stream, &shared.policy_report()),
         Request::Status => answer(stream, &shared.status()),
+    }
+}
+
+fn explain(stream: &UnixStream, shared: &Shared, subject: &str) -> io::Result<()> {
+    if let Some(report) = shared.explain_name(subject) {
+        return answer(stream, &report);
+    }
+    let reason = format!("`{subject}` is neither a name nor an address");
+    send(stream, &Reply::Error(reason))
+}
+
+/// Has the event loop forget names, and waits until it has.
+fn clean(stream: &UnixStream, pattern: Option<&str>, to: &Sender<Message>) -> io::Result<()> {
+    let pattern = match MatchPattern::parse(pattern.unwrap_or("*"), Level::Cluster) {
+        Ok(pattern) => pattern,
+        Err(error) => return send(stream, &Reply::Error(error.to_string())),
+    };
+    let (done, forgotten) = sync_channel(1);
+    drop(to.send(Message::ForgetNames(pattern, done)));
+    match forgotten.recv_timeout(PATIENCE) {
+        Ok(forgotten) => answer(stream, &CleanReport { forgotten }),
+        Err(_) => send(stream, &Reply::Error("the agent is busy or ending".into())),
     }
 }
 

@@ -3,16 +3,15 @@
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use palisade_abi::{EndpointId, Identity, Port};
+use palisade_abi::{EndpointId, Port};
 use palisade_node::Node;
 
 use super::flows::Flows;
 use super::policy_files::PolicyFiles;
-use super::time;
 use crate::config::Config;
 use crate::protocol::{
     DatapathStatus, DnsStatus, EndpointRow, EndpointStatus, EventStatus, IdentityRow, MapStatus,
-    NameRow, PolicyReport, PolicyRow, PolicyStatus, RefusedFile, Status,
+    PolicyReport, PolicyRow, PolicyStatus, RefusedFile, Status,
 };
 
 /// What the threads look at.
@@ -34,6 +33,8 @@ pub(super) struct Report {
     pub(super) revision: u64,
     pub(super) connections: usize,
     pub(super) waiting: usize,
+    /// Addresses that limits took from endpoints.
+    pub(super) evicted: usize,
     pub(super) last_held: Duration,
     pub(super) longest_held: Duration,
     pub(super) last_change_writes: usize,
@@ -68,6 +69,7 @@ impl Shared {
                 revision: 0,
                 connections: 0,
                 waiting: 0,
+                evicted: 0,
                 last_held: Duration::ZERO,
                 longest_held: Duration::ZERO,
                 last_change_writes: 0,
@@ -162,6 +164,7 @@ impl Shared {
                 names: names.len(),
                 addresses: addresses.len(),
                 waiting: report.waiting,
+                evicted: report.evicted,
                 last_held_microseconds: micros(report.last_held),
                 longest_held_microseconds: micros(report.longest_held),
             },
@@ -196,20 +199,6 @@ impl Shared {
             .collect()
     }
 
-    pub(super) fn name_rows(&self) -> Vec<NameRow> {
-        let now = time::now();
-        let node = self.node();
-        node.known_addresses()
-            .map(|known| NameRow {
-                endpoint: name_of(&node, known.endpoint),
-                name: known.name.to_string(),
-                address: known.address,
-                identity: known.identity.map(Identity::get),
-                remaining_seconds: known.until.saturating_sub(now).as_secs(),
-            })
-            .collect()
-    }
-
     pub(super) fn policy_report(&self) -> PolicyReport {
         let revision = self.report().revision;
         let files = self.files();
@@ -235,7 +224,7 @@ impl Shared {
     }
 }
 
-fn name_of(node: &Node, id: EndpointId) -> String {
+pub(super) fn name_of(node: &Node, id: EndpointId) -> String {
     let member = node.endpoints().find(|member| member.id == id);
     member.map_or_else(|| id.to_string(), |member| member.endpoint.name.to_string())
 }

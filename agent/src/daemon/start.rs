@@ -81,7 +81,8 @@ pub(crate) fn run(config: Config) -> Result<(), DaemonError> {
     events::start(events, shared.clone()).map_err(system("start a thread"))?;
     watch::start(shared.config.policies.clone(), send.clone()).map_err(system("start a thread"))?;
     wait_for(signals, send.clone()).map_err(system("start a thread"))?;
-    server::start(&shared.config.socket, shared.clone()).map_err(system("serve the socket"))?;
+    server::start(&shared.config.socket, shared.clone(), send.clone())
+        .map_err(system("serve the socket"))?;
     // Whatever changed while nobody looked.
     drop(send.send(Message::Folder));
     log(format_args!("ready"));

@@ -27,8 +27,12 @@ spec:
 
 /// A node with a client, a DNS server and something outside; and the server outside.
 fn lab(network: u8, ttl: u32) -> (Lab, dns::Server, echo::Server) {
-    let mut lab =
-        Lab::new(network, &["client", "dns", "outside"]).with("dns: {grace-seconds: 0}\n");
+    lab_with(network, ttl, "dns: {grace-seconds: 0}\n")
+}
+
+/// The same with another section on DNS.
+fn lab_with(network: u8, ttl: u32, section: &str) -> (Lab, dns::Server, echo::Server) {
+    let mut lab = Lab::new(network, &["client", "dns", "outside"]).with(section);
     lab.leave_out("outside");
     lab.write("client.yaml", EGRESS);
     lab.start();
@@ -143,4 +147,59 @@ fn a_malformed_query_harms_nobody() {
         Reply::Address(OUTSIDE)
     );
     assert_eq!(lab.revision(), revision);
+}
+
+#[test]
+fn the_agent_explains_names_and_forgets_them_for_good() {
+    let (mut lab, _names, _web) = lab(46, 60);
+    let reply = dns::ask(lab.pod("client"), lab.at("dns", 53), "www.good.test");
+    assert_eq!(reply, Reply::Address(OUTSIDE), "{}", lab.log());
+    let selectors = lab.ask(&["fqdn", "names"]);
+    assert_eq!(selectors[0]["pattern"], "*.good.test");
+    assert_eq!(selectors[0]["addresses"], 1);
+    let report = lab.ask(&["fqdn", "explain", "WWW.good.test."]);
+    assert_eq!(report["subject"], "www.good.test");
+    assert_eq!(report["patterns"][0], "*.good.test");
+    assert_eq!(report["queries"][0]["endpoint"], "shop/client");
+    assert_eq!(report["queries"][0]["allowed"], true);
+    assert_eq!(report["known"][0]["address"], OUTSIDE.to_string());
+    assert_eq!(report["notes"], serde_json::json!([]));
+    let report = lab.ask(&["fqdn", "explain", "evil.test"]);
+    assert_eq!(report["queries"][0]["allowed"], false);
+    assert_eq!(report["notes"].as_array().unwrap().len(), 3, "{report}");
+    let report = lab.ask(&["fqdn", "explain", &OUTSIDE.to_string()]);
+    assert_eq!(report["known"][0]["name"], "www.good.test");
+    let report = lab.ask(&["fqdn", "cache", "clean", "--pattern", "*.good.test"]);
+    assert_eq!(report["forgotten"], 1);
+    assert!(Connection::open(lab.pod("client"), outside()).is_err());
+    // Not even the agent's end brings back what it was told to forget.
+    lab.kill();
+    lab.start();
+    assert_eq!(lab.ask(&["fqdn", "cache", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn limits_and_refusals_are_the_operators() {
+    let section = "dns: {names-per-endpoint: 1, nxdomain: ['**.search.test']}\n";
+    let (mut lab, names, _web) = lab_with(47, 60, section);
+    let (client, server) = (lab.pod("client"), lab.at("dns", 53));
+    assert_eq!(dns::ask(client, server, "www.evil.test"), Reply::Code(5));
+    let completed = dns::ask(client, server, "www.good.test.search.test");
+    assert_eq!(completed, Reply::Code(3));
+    assert_eq!(names.asked(), 0);
+    for name in ["a.good.test", "b.good.test"] {
+        let reply = dns::ask(client, server, name);
+        assert_eq!(reply, Reply::Address(OUTSIDE), "{}", lab.log());
+    }
+    let known = lab.ask(&["fqdn", "cache", "list"]);
+    assert_eq!(known.as_array().map(Vec::len), Some(1), "{known}");
+    assert_eq!(known[0]["name"], "b.good.test");
+    assert_eq!(lab.ask(&["status"])["dns"]["evicted"], 1);
+    assert!(lab.trouble().contains("names of shop/client"));
+    // The other name still leads there.
+    Connection::open(lab.pod("client"), outside()).unwrap();
+    lab.kill();
+    lab.start();
+    let known = lab.ask(&["fqdn", "cache", "list"]);
+    assert_eq!(known.as_array().map(Vec::len), Some(1), "{known}");
 }

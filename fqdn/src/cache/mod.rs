@@ -147,9 +147,11 @@ impl Cache {
     }
 
     /// Forgets all names that a pattern selects, connections or not, and frees their memory.
+    ///
+    /// As in a filter, `*` selects every name, whatever bytes it holds.
     pub fn forget(&mut self, pattern: &MatchPattern) -> Changes {
         let mut changes = Changes::default();
-        let selected = |name: &DnsName| pattern.matches(name);
+        let selected = |name: &DnsName| pattern.is_match_all() || pattern.matches(name);
         let entries = self.store.by_use();
         let ids: Vec<EntryId> = entries
             .filter(|(_, entry)| self.store.names.name(entry.name).is_some_and(selected))

@@ -5,13 +5,6 @@
 //! connects in the very thread that got its answer. With the gate switched off the same clients
 //! meet drops, so that the test would notice one.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "the whole binary is a test, its helpers too"
-)]
-
 #[cfg(test)]
 #[expect(dead_code, reason = "this test needs the messages and the server only")]
 #[path = "../lab/mod.rs"]
@@ -97,7 +90,7 @@ mod tests {
         let reply = insist(&client, &query);
         let records = reply[question_end(&reply)..].chunks(16);
         let addresses = records.map(|record| <[u8; 4]>::try_from(&record[12..]).unwrap());
-        addresses.map(|octets| IpAddr::from(octets)).collect()
+        addresses.map(IpAddr::from).collect()
     }
 
     /// Asks as a stub does: again where a socket was too full to take the query, or its server's.
