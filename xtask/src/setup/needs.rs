@@ -31,7 +31,7 @@ enum Probe {
     File(&'static str),
 }
 
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 12] = [
     need(
         CLANG_NEWEST,
         "compiles the BPF programs (the newest of 14 to 19)",
@@ -68,6 +68,16 @@ const NEEDS: [Need; 10] = [
         "iproute2",
         "lays the tests' namespaces and links",
         Probe::Program("ip"),
+    ),
+    need(
+        "iputils-ping",
+        "tests ask with it who answers, and with what",
+        Probe::Program("ping"),
+    ),
+    need(
+        "tcpdump",
+        "the tests' witness of what a link carries",
+        Probe::Program("tcpdump"),
     ),
     need(
         "dnsmasq-base",

@@ -15,7 +15,13 @@ use super::tests::Test;
 /// Modules that the tests use; what they depend on comes by itself.
 const MODULES: [&str; 4] = ["veth", "dummy", "sch_ingress", "cls_bpf"];
 /// Programs that the tests start.
-const TOOLS: [&str; 5] = ["ip", "nsenter", "readlink", "sleep", "tc"];
+const TOOLS: [&str; 7] = [
+    "ip", "nsenter", "ping", "readlink", "sleep", "tc", "tcpdump",
+];
+/// Whom tcpdump becomes once it listens.
+const USERS: (&str, &str) = ("/etc/passwd", "root:x:0:0::/:/bin/sh\ntcpdump:x:1:1::/:\n");
+/// The groups of these users.
+const GROUPS: (&str, &str) = ("/etc/group", "root:x:0:\ntcpdump:x:1:\n");
 /// File systems of the kernel's own; for the rest, what was unpacked serves.
 const MOUNTS: [(&str, &str); 5] = [
     ("proc", "/proc"),
@@ -44,6 +50,9 @@ pub(super) fn write(
     for program in &programs {
         archive.copy(program)?;
         libraries(&mut archive, program)?;
+    }
+    for (path, content) in [USERS, GROUPS] {
+        archive.file(Path::new(path), content.as_bytes())?;
     }
     for test in tests {
         archive.file(&test.program, &stripped(&test.program, path)?)?;
