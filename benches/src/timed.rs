@@ -122,14 +122,15 @@ fn policies(
     scenario: &mut Scenario,
     times: &mut Times,
 ) -> Result<(), String> {
+    let file: Arc<str> = name.into();
     for items in Fields::array(text, "policies").chunks(BATCH) {
         let texts: Vec<String> = items.iter().map(|item| with_version(item)).collect();
         let start = Instant::now();
-        let trees: Vec<Tree> = texts.iter().map(|text| Tree::parse(text)).collect();
+        let trees: Vec<Tree<'_>> = texts.iter().map(|text| Tree::parse(text)).collect();
         times.parse += start.elapsed();
         let start = Instant::now();
         for (tree, text) in trees.into_iter().zip(&texts) {
-            for document in tree.read(name, &scenario.options) {
+            for document in tree.read(Arc::clone(&file), &scenario.options) {
                 match document.outcome {
                     Ok(Resource::Policy(policy)) => scenario.policies.push(Arc::new(policy)),
                     Ok(_) => {}

@@ -1,6 +1,5 @@
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use palisade_abi::Prefix;
 use thiserror::Error;
@@ -8,6 +7,7 @@ use thiserror::Error;
 use crate::cidr;
 use crate::label::Label;
 use crate::source::{self, Source, SourceError};
+use crate::text::Text;
 
 /// The key of a requirement: a source, which may be [`Source::Any`], and a key.
 ///
@@ -22,7 +22,7 @@ use crate::source::{self, Source, SourceError};
 /// ```
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct LabelKey {
-    key: Arc<str>,
+    key: Text,
     source: Source,
     prefix: Option<Prefix>,
 }
@@ -81,7 +81,7 @@ impl LabelKey {
             Source::Fqdn if key.contains(|c: char| c.is_control() || ";=".contains(c)) => {
                 Err(KeyError::InvalidName { text: text() })
             }
-            Source::Fqdn => Ok(Self::unchecked(source, key)),
+            Source::Fqdn => Ok(Self::unchecked(source, key.into())),
             Source::Any
             | Source::CidrGroup
             | Source::Cni
@@ -92,7 +92,7 @@ impl LabelKey {
             | Source::Reserved
             | Source::Unspec => {
                 check_qualified_name(key, text)?;
-                Ok(Self::unchecked(source, key))
+                Ok(Self::unchecked(source, key.into()))
             }
         }
     }
@@ -101,8 +101,20 @@ impl LabelKey {
     pub fn cidr(prefix: Prefix) -> Self {
         Self {
             prefix: Some(prefix),
-            ..Self::unchecked(Source::Cidr, &cidr::key(prefix))
+            ..Self::unchecked(Source::Cidr, cidr::key(prefix))
         }
+    }
+
+    /// A key that Kubernetes takes, from whoever knows that it does.
+    ///
+    /// ```
+    /// use palisade_identity::{LabelKey, Source};
+    ///
+    /// const NAMESPACE: LabelKey = LabelKey::of_static(Source::K8s, "io.kubernetes.pod.namespace");
+    /// assert_eq!(Ok(NAMESPACE), LabelKey::new(Source::K8s, "io.kubernetes.pod.namespace"));
+    /// ```
+    pub const fn of_static(source: Source, key: &'static str) -> Self {
+        Self::unchecked(source, Text::of_static(key))
     }
 
     /// The sources that match.
@@ -130,9 +142,9 @@ impl LabelKey {
         }
     }
 
-    fn unchecked(source: Source, key: &str) -> Self {
+    const fn unchecked(source: Source, key: Text) -> Self {
         Self {
-            key: key.into(),
+            key,
             source,
             prefix: None,
         }
@@ -155,7 +167,7 @@ impl FromStr for LabelKey {
 impl From<&Label> for LabelKey {
     fn from(label: &Label) -> Self {
         Self {
-            key: label.key().into(),
+            key: label.key_text().clone(),
             source: label.source(),
             prefix: label.prefix(),
         }

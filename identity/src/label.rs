@@ -1,12 +1,15 @@
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use palisade_abi::Prefix;
 use thiserror::Error;
 
-use crate::cidr;
 use crate::source::{self, Source, SourceError};
+use crate::text::Text;
+use crate::{cidr, hash};
 
 /// One label: a source, a key and a value, which may be empty.
 ///
@@ -25,13 +28,13 @@ use crate::source::{self, Source, SourceError};
 pub struct Label(Arc<Parts>);
 
 /// Labels are many and mostly the same: they share what they are made of.
-#[derive(Eq, Hash, Ord, PartialEq, PartialOrd)]
 struct Parts {
-    key: Box<str>,
+    key: Text,
+    value: Text,
     source: Source,
-    value: Box<str>,
     // Read once from the key of a CIDR label, for selectors compare prefixes, not texts.
     prefix: Option<Prefix>,
+    digest: u64,
 }
 
 /// What is wrong with a label.
@@ -74,9 +77,7 @@ impl Label {
         if key.is_empty() {
             return Err(LabelError::EmptyKey { text: text() });
         }
-        let forbidden = |c: &char| c.is_control() || *c == ';';
-        let in_key = key.chars().find(|c| forbidden(c) || *c == '=');
-        if let Some(character) = in_key.or_else(|| value.chars().find(forbidden)) {
+        if let Some(character) = forbidden(key, "=;").or_else(|| forbidden(value, ";")) {
             return Err(LabelError::ForbiddenCharacter {
                 text: text(),
                 character,
@@ -94,12 +95,12 @@ impl Label {
 
     /// The label of an address prefix, such as `cidr:10.0.0.0/8` or `cidr:fd00--0/8`.
     pub fn cidr(prefix: Prefix) -> Self {
-        Self(Arc::new(Parts {
-            key: cidr::key(prefix).into(),
-            source: Source::Cidr,
-            value: Box::default(),
-            prefix: Some(prefix),
-        }))
+        Self::of_parts(
+            Source::Cidr,
+            cidr::key(prefix),
+            Text::default(),
+            Some(prefix),
+        )
     }
 
     /// The label of addresses learnt for a name or pattern of a policy.
@@ -119,7 +120,8 @@ impl Label {
     }
 
     pub(crate) fn reserved_static(name: &'static str) -> Self {
-        Self::unchecked(Source::Reserved, name, "")
+        let key = Text::of_static(name);
+        Self::of_parts(Source::Reserved, key, Text::default(), None)
     }
 
     /// Where the label comes from.
@@ -152,14 +154,68 @@ impl Label {
         }
     }
 
+    /// The key as the label keeps it.
+    pub(crate) fn key_text(&self) -> &Text {
+        &self.0.key
+    }
+
     fn unchecked(source: Source, key: &str, value: &str) -> Self {
+        Self::of_parts(source, key.into(), value.into(), None)
+    }
+
+    fn of_parts(source: Source, key: Text, value: Text, prefix: Option<Prefix>) -> Self {
+        let digest = hash::digest(&(&key, source, &value));
         Self(Arc::new(Parts {
-            key: key.into(),
+            key,
+            value,
             source,
-            value: value.into(),
-            prefix: None,
+            prefix,
+            digest,
         }))
     }
+}
+
+impl Parts {
+    /// What decides the order; the prefix follows from the key.
+    fn ranks(&self) -> (&Text, Source, &Text) {
+        (&self.key, self.source, &self.value)
+    }
+}
+
+impl PartialEq for Parts {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.ranks() == other.ranks()
+    }
+}
+
+impl Eq for Parts {}
+
+impl PartialOrd for Parts {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Parts {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.ranks().cmp(&other.ranks())
+    }
+}
+
+impl Hash for Parts {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.digest);
+    }
+}
+
+/// The first character that would make the canonical key of a label set ambiguous.
+fn forbidden(text: &str, marks: &str) -> Option<char> {
+    // Nearly every text is plain, and then its bytes tell.
+    let is_plain = |b: u8| b.is_ascii_graphic() && !marks.as_bytes().contains(&b);
+    if text.bytes().all(is_plain) {
+        return None;
+    }
+    text.chars().find(|c| c.is_control() || marks.contains(*c))
 }
 
 impl FromStr for Label {

@@ -1,12 +1,14 @@
+use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
 use palisade_abi::Prefix;
 use thiserror::Error;
 
 use crate::label::{Label, LabelError};
 use crate::source::Source;
-use crate::{Scope, reserved};
+use crate::{Scope, hash, reserved};
 
 /// The labels of one workload or address: sorted by key, one label per key. Cheap to clone.
 ///
@@ -21,9 +23,10 @@ use crate::{Scope, reserved};
 /// assert_eq!(LabelSet::from_canonical_key(&labels.canonical_key())?, labels);
 /// # Ok::<(), palisade_identity::LabelSetError>(())
 /// ```
-#[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone)]
 pub struct LabelSet {
     labels: Arc<[Label]>,
+    digest: u64,
 }
 
 /// What is wrong with a list of labels.
@@ -106,15 +109,21 @@ impl LabelSet {
     /// # Ok::<(), palisade_abi::PrefixParseError>(())
     /// ```
     pub fn of_prefix(prefix: Prefix) -> Self {
+        // Their keys begin with a `w`, those of prefixes with a digit or a letter before it.
+        static WORLDS: LazyLock<[Label; 2]> = LazyLock::new(|| {
+            [reserved::WORLD_IPV4, reserved::WORLD_IPV6].map(Label::reserved_static)
+        });
+        let [ipv4, ipv6] = &*WORLDS;
         let world = if prefix.address().is_ipv4() {
-            reserved::WORLD_IPV4
+            ipv4
         } else {
-            reserved::WORLD_IPV6
+            ipv6
         };
-        let own = (prefix.length() > 0).then(|| Label::cidr(prefix));
-        own.into_iter()
-            .chain([Label::reserved_static(world)])
-            .collect()
+        let world = world.clone();
+        if prefix.length() == 0 {
+            return Self::of_sorted(Arc::new([world]));
+        }
+        Self::of_sorted(Arc::new([Label::cidr(prefix), world]))
     }
 
     /// The label with this key.
@@ -163,6 +172,14 @@ impl LabelSet {
         self.labels.iter()
     }
 
+    /// The set of labels that stand in the order of their keys, each key once.
+    pub(crate) fn of_sorted(labels: Arc<[Label]>) -> Self {
+        Self {
+            digest: hash::digest(&labels),
+            labels,
+        }
+    }
+
     /// How many labels there are.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -183,9 +200,40 @@ impl FromIterator<Label> for LabelSet {
         sorted.reverse();
         sorted.dedup_by(|a, b| a.key() == b.key());
         sorted.reverse();
-        Self {
-            labels: sorted.into(),
-        }
+        Self::of_sorted(sorted.into())
+    }
+}
+
+impl Default for LabelSet {
+    fn default() -> Self {
+        Self::of_sorted(Arc::default())
+    }
+}
+
+impl PartialEq for LabelSet {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same = || Arc::ptr_eq(&self.labels, &other.labels);
+        self.digest == other.digest && (is_same() || self.labels == other.labels)
+    }
+}
+
+impl Eq for LabelSet {}
+
+impl PartialOrd for LabelSet {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for LabelSet {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.labels.cmp(&other.labels)
+    }
+}
+
+impl Hash for LabelSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.digest);
     }
 }
 
@@ -195,9 +243,7 @@ impl TryFrom<Vec<Label>> for LabelSet {
     fn try_from(mut labels: Vec<Label>) -> Result<Self, Self::Error> {
         labels.sort_by(|a, b| a.key().cmp(b.key()));
         if labels.is_sorted_by(|a, b| a.key() < b.key()) {
-            return Ok(Self {
-                labels: labels.into(),
-            });
+            return Ok(Self::of_sorted(labels.into()));
         }
         let set: Self = labels.iter().cloned().collect();
         match labels.into_iter().find(|label| !set.contains(label)) {

@@ -66,6 +66,7 @@ mod cidr;
 mod cluster;
 mod cluster_allocator;
 mod filter;
+pub mod hash;
 mod ipcache;
 mod key;
 mod known;
@@ -83,7 +84,9 @@ mod selector_text;
 #[cfg(feature = "serde")]
 mod serial;
 mod source;
+mod text;
 mod unmet;
+mod values;
 mod well_known;
 
 pub use palisade_abi::{Address, Identity, Prefix};
@@ -120,4 +123,6 @@ pub use self::scope::Scope;
 pub use self::selector::Selector;
 pub use self::selector_text::SelectorTextError;
 pub use self::source::{Source, SourceError};
+pub use self::text::Text;
 pub use self::unmet::Unmet;
+pub use self::values::Values;

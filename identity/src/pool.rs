@@ -1,12 +1,17 @@
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
+use std::ops::Range;
 
-use crate::label::Label;
+use hashbrown::HashTable;
+
+use crate::hash::{Map, Seed};
+use crate::label::{Label, LabelError};
 use crate::label_set::{LabelSet, LabelSetError};
+use crate::text::Text;
 
 /// Labels that have been read, each once.
 ///
-/// The workloads of a cluster share most of their labels: to read a list through a pool costs a
-/// lookup for each label that has occurred before.
+/// The workloads of a cluster share most of their labels, and list them in the same order: to read
+/// a list through a pool costs a lookup for each label that has occurred before.
 ///
 /// ```
 /// use palisade_identity::{LabelPool, LabelSet};
@@ -18,7 +23,33 @@ use crate::label_set::{LabelSet, LabelSetError};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct LabelPool {
-    by_text: HashMap<Box<str>, Label>,
+    seed: Seed,
+    /// Numbers of labels, by their texts.
+    numbers: HashTable<u32>,
+    labels: Vec<Pooled>,
+    /// The texts of all labels, one behind the other.
+    texts: String,
+    /// The first label of each key.
+    keys: Map<Text, u32>,
+    shape: Shape,
+    /// The labels of a list while it is read.
+    found: Vec<u32>,
+}
+
+/// A label, where its text stands, and the first label of the same key.
+#[derive(Clone, Debug)]
+struct Pooled {
+    label: Label,
+    text: Range<usize>,
+    key: u32,
+}
+
+/// The keys of the last list as they stood there, and the order that sorts them.
+#[derive(Clone, Debug, Default)]
+struct Shape {
+    keys: Vec<u32>,
+    order: Vec<usize>,
+    repeats_keys: bool,
 }
 
 impl LabelPool {
@@ -31,19 +62,121 @@ impl LabelPool {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let texts = texts.into_iter();
-        let mut labels = Vec::with_capacity(texts.size_hint().0);
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
         for text in texts {
-            let text = text.as_ref();
-            let label = if let Some(label) = self.by_text.get(text) {
-                label.clone()
-            } else {
-                let label: Label = text.parse()?;
-                self.by_text.insert(text.into(), label.clone());
-                label
-            };
-            labels.push(label);
+            found.push(self.number(text.as_ref())?);
         }
-        LabelSet::try_from(labels)
+        let keys = found.iter().filter_map(|one| Some(self.pooled(*one)?.key));
+        if !keys.eq(self.shape.keys.iter().copied()) {
+            self.shape = self.shape_of(&found);
+        }
+        let labels = self.shape.order.iter().filter_map(|at| found.get(*at));
+        let labels = labels.filter_map(|one| Some(self.pooled(*one)?.label.clone()));
+        let mut sorted = Vec::with_capacity(found.len());
+        sorted.extend(labels);
+        self.found = found;
+        if self.shape.repeats_keys {
+            LabelSet::try_from(sorted)
+        } else {
+            Ok(LabelSet::of_sorted(sorted.into()))
+        }
+    }
+
+    /// The number of a label, which is read if it is new.
+    fn number(&mut self, text: &str) -> Result<u32, LabelError> {
+        let hash = self.seed.hash_one(text);
+        let is_it = |one: &u32| {
+            let known = self.pooled(*one).and_then(|one| self.text(one));
+            known == Some(text)
+        };
+        if let Some(number) = self.numbers.find(hash, is_it) {
+            return Ok(*number);
+        }
+        let label: Label = text.parse()?;
+        let number = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
+        let key = self.key(&label, number);
+        let start = self.texts.len();
+        self.texts.push_str(text);
+        self.labels.push(Pooled {
+            label,
+            text: start..self.texts.len(),
+            key,
+        });
+        let (seed, texts, labels) = (&self.seed, &self.texts, &self.labels);
+        let hash_of = |one: &u32| {
+            let known = labels.get(*one as usize);
+            seed.hash_one(
+                known
+                    .and_then(|one| texts.get(one.text.clone()))
+                    .unwrap_or_default(),
+            )
+        };
+        self.numbers.insert_unique(hash, number, hash_of);
+        Ok(number)
+    }
+
+    /// The first label of a label's key: itself, if there is none before.
+    fn key(&mut self, label: &Label, number: u32) -> u32 {
+        *self.keys.entry(label.key_text().clone()).or_insert(number)
+    }
+
+    /// The order of labels by their keys.
+    fn shape_of(&self, found: &[u32]) -> Shape {
+        let key = |at: &usize| {
+            let number = found.get(*at)?;
+            Some(self.pooled(*number)?.label.key())
+        };
+        let mut order: Vec<usize> = (0..found.len()).collect();
+        order.sort_by(|a, b| key(a).cmp(&key(b)));
+        let keys = found.iter().filter_map(|one| Some(self.pooled(*one)?.key));
+        Shape {
+            keys: keys.collect(),
+            repeats_keys: !order.is_sorted_by(|a, b| key(a) < key(b)),
+            order,
+        }
+    }
+
+    fn pooled(&self, number: u32) -> Option<&Pooled> {
+        self.labels.get(number as usize)
+    }
+
+    fn text(&self, pooled: &Pooled) -> Option<&str> {
+        self.texts.get(pooled.text.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_as_without_a_pool() {
+        let mut pool = LabelPool::default();
+        let lists: [&[&str]; 8] = [
+            &["k8s:b=1", "k8s:a=2", "reserved:host"],
+            &["k8s:b=3", "k8s:a=2", "reserved:host"],
+            &["k8s:a=2", "k8s:b=3", "reserved:host"],
+            &["k8s:a=2", "k8s:a=2", "k8s:b=1"],
+            &["k8s:a=2", "k8s:a=3", "k8s:b=1"],
+            &["k8s:a", "-", "k8s:=x"],
+            &[],
+            &["k8s:a", "any:b"],
+        ];
+        for list in lists.iter().chain(&lists) {
+            assert_eq!(pool.parse(*list), LabelSet::parse(*list), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_read_once() {
+        let mut pool = LabelPool::default();
+        for number in 0..1_000 {
+            let own = format!("k8s:inst={number}");
+            let labels = pool.parse(["k8s:app=web", &own]).unwrap();
+            assert_eq!(labels.to_string(), format!("k8s:app=web,{own}"));
+        }
+        assert_eq!(pool.labels.len(), 1_001);
+        assert_eq!(pool.keys.len(), 2);
     }
 }

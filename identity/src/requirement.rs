@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -7,6 +6,8 @@ use crate::key::{self, KeyError, LabelKey};
 use crate::label::Label;
 use crate::label_set::LabelSet;
 use crate::source::Source;
+use crate::text::Text;
+use crate::values::Values;
 
 /// What a requirement asks of the label with its key.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -17,9 +18,9 @@ pub enum Operator {
     /// There is one.
     Exists,
     /// There is one, with one of these values.
-    In(Vec<Arc<str>>),
+    In(Values),
     /// There is none, or one with another value.
-    NotIn(Vec<Arc<str>>),
+    NotIn(Values),
 }
 
 /// One condition on a label set.
@@ -83,7 +84,7 @@ impl Operator {
     }
 
     /// The values that it names.
-    pub fn values(&self) -> &[Arc<str>] {
+    pub fn values(&self) -> &[Text] {
         match self {
             Self::DoesNotExist | Self::Exists => &[],
             Self::In(values) | Self::NotIn(values) => values,
@@ -115,8 +116,24 @@ impl Requirement {
         operator: &str,
         values: &[V],
     ) -> Result<Self, SelectorError> {
-        let key: LabelKey = key.parse()?;
-        let list = || values.iter().map(|value| value.as_ref().into()).collect();
+        Self::of_texts(key.parse()?, operator, values)
+    }
+
+    /// A requirement of a key and the two other fields that a manifest gives it.
+    ///
+    /// # Errors
+    /// [`SelectorError`] for what is wrong first: operator, values.
+    pub fn of_texts<V: AsRef<str>>(
+        key: LabelKey,
+        operator: &str,
+        values: &[V],
+    ) -> Result<Self, SelectorError> {
+        let list = || {
+            values
+                .iter()
+                .map(|value| Text::from(value.as_ref()))
+                .collect()
+        };
         let parsed = match operator {
             "In" => Operator::In(list()),
             "NotIn" => Operator::NotIn(list()),
@@ -152,7 +169,7 @@ impl Requirement {
     /// # Errors
     /// [`SelectorError::InvalidValue`].
     pub fn equals(key: LabelKey, value: &str) -> Result<Self, SelectorError> {
-        Self::new(key, Operator::In(vec![value.into()]))
+        Self::new(key, Operator::In(Values::one(value.into())))
     }
 
     /// The key that it looks at.
@@ -198,9 +215,9 @@ impl fmt::Display for Requirement {
             Operator::Exists => write!(f, "{key}"),
             Operator::In(values) => match values.as_slice() {
                 [value] => write!(f, "{key}={value}"),
-                values => write!(f, "{key} in ({})", values.join(",")),
+                values => write!(f, "{key} in ({})", joined(values)),
             },
-            Operator::NotIn(values) => write!(f, "{key} notin ({})", values.join(",")),
+            Operator::NotIn(values) => write!(f, "{key} notin ({})", joined(values)),
         }
     }
 }
@@ -214,8 +231,8 @@ impl fmt::Debug for Requirement {
 fn check_values(
     key: &LabelKey,
     operator: &'static str,
-    mut values: Vec<Arc<str>>,
-) -> Result<Vec<Arc<str>>, SelectorError> {
+    values: Values,
+) -> Result<Values, SelectorError> {
     if values.is_empty() {
         let key = key.clone();
         return Err(SelectorError::NoValues { key, operator });
@@ -226,13 +243,19 @@ fn check_values(
             value: value.to_string(),
         });
     }
-    values.sort_unstable();
-    values.dedup();
-    Ok(values)
+    Ok(values.sorted())
 }
 
-fn has_value(sorted: &[Arc<str>], label: &Label) -> bool {
-    sorted
-        .binary_search_by(|value| (**value).cmp(label.value()))
-        .is_ok()
+fn has_value(sorted: &[Text], label: &Label) -> bool {
+    match sorted {
+        [value] => value.as_str() == label.value(),
+        _ => sorted
+            .binary_search_by(|value| value.as_str().cmp(label.value()))
+            .is_ok(),
+    }
+}
+
+fn joined(values: &[Text]) -> String {
+    let values: Vec<&str> = values.iter().map(Text::as_str).collect();
+    values.join(",")
 }

@@ -1,8 +1,11 @@
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use palisade_abi::Prefix;
 
+use crate::hash;
 use crate::key::LabelKey;
 use crate::label::Label;
 use crate::label_set::LabelSet;
@@ -26,19 +29,27 @@ use crate::unmet::Unmet;
 /// assert!(selector.matches(&LabelSet::parse(["k8s:app=web"])?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone)]
 pub struct Selector {
     requirements: Arc<[Requirement]>,
+    digest: u64,
 }
 
 impl Selector {
     /// The selector of these requirements.
     pub fn new(requirements: impl IntoIterator<Item = Requirement>) -> Self {
         let mut sorted: Vec<Requirement> = requirements.into_iter().collect();
-        sorted.sort_unstable();
-        sorted.dedup();
+        if !sorted.is_sorted_by(|a, b| a < b) {
+            sorted.sort_unstable();
+            sorted.dedup();
+        }
+        Self::of_sorted(sorted.into())
+    }
+
+    fn of_sorted(requirements: Arc<[Requirement]>) -> Self {
         Self {
-            requirements: sorted.into(),
+            digest: hash::digest(&requirements),
+            requirements,
         }
     }
 
@@ -68,7 +79,7 @@ impl Selector {
     ///
     /// So are the labels without values selected: `reserved:host`, `fqdn:*.domain.com`.
     pub fn having(label: &Label) -> Self {
-        Self::new([Requirement::exists(label.into())])
+        Self::of_sorted(Arc::new([Requirement::exists(label.into())]))
     }
 
     /// The selector of addresses in a prefix but not in its exceptions.
@@ -76,14 +87,13 @@ impl Selector {
     /// It looks at the `cidr` label. A prefix of length 0 belongs to the world's label instead;
     /// who asks for it selects that.
     pub fn cidr(prefix: Prefix, except: impl IntoIterator<Item = Prefix>) -> Self {
-        let except = except
-            .into_iter()
-            .map(|inner| Requirement::does_not_exist(LabelKey::cidr(inner)));
-        Self::new(
-            [Requirement::exists(LabelKey::cidr(prefix))]
-                .into_iter()
-                .chain(except),
-        )
+        let inside = Requirement::exists(LabelKey::cidr(prefix));
+        let mut except = except.into_iter().peekable();
+        if except.peek().is_none() {
+            return Self::of_sorted(Arc::new([inside]));
+        }
+        let outside = except.map(|inner| Requirement::does_not_exist(LabelKey::cidr(inner)));
+        Self::new([inside].into_iter().chain(outside))
     }
 
     /// This selector and one more requirement.
@@ -123,6 +133,39 @@ impl Selector {
             .iter()
             .filter(|one| !one.matches(labels))
             .map(|one| Unmet::new(one.clone(), one.label_in(labels).cloned()))
+    }
+}
+
+impl Default for Selector {
+    fn default() -> Self {
+        Self::of_sorted(Arc::default())
+    }
+}
+
+impl PartialEq for Selector {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same = || Arc::ptr_eq(&self.requirements, &other.requirements);
+        self.digest == other.digest && (is_same() || self.requirements == other.requirements)
+    }
+}
+
+impl Eq for Selector {}
+
+impl PartialOrd for Selector {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Selector {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.requirements.cmp(&other.requirements)
+    }
+}
+
+impl Hash for Selector {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.digest);
     }
 }
 

@@ -7,6 +7,8 @@ use thiserror::Error;
 use crate::key::{KeyError, LabelKey};
 use crate::requirement::{Operator, Requirement, SelectorError};
 use crate::selector::Selector;
+use crate::text::Text;
+use crate::values::Values;
 
 /// What is wrong with the text of a selector.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -119,7 +121,7 @@ fn requirement(text: &str, offset: usize) -> Result<Requirement, SelectorTextErr
 
 /// An operator with its values.
 fn operator(text: &str) -> Option<Operator> {
-    let one = |value: &str| vec![value.trim().into()];
+    let one = |value: &str| Values::one(value.trim().into());
     if let Some(value) = text.strip_prefix("==").or_else(|| text.strip_prefix('=')) {
         return Some(Operator::In(one(value)));
     }
@@ -128,7 +130,12 @@ fn operator(text: &str) -> Option<Operator> {
     }
     let list = |rest: &str| {
         let inner = rest.trim_start().strip_prefix('(')?.strip_suffix(')')?;
-        Some(inner.split(',').map(|value| value.trim().into()).collect())
+        Some(
+            inner
+                .split(',')
+                .map(|value| Text::from(value.trim()))
+                .collect(),
+        )
     };
     match text.strip_prefix("notin") {
         Some(rest) => list(rest).map(Operator::NotIn),

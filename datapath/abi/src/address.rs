@@ -34,8 +34,8 @@ impl Address {
     }
 
     /// Whether this is an IPv4-mapped address.
-    pub fn is_ipv4(self) -> bool {
-        self.ip().is_ipv4()
+    pub const fn is_ipv4(self) -> bool {
+        matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
     }
 }
 
@@ -157,10 +157,10 @@ impl Prefix {
     /// Whether every address of `inner` is in this prefix. IPv4 and IPv6 are apart: `::/0` holds no
     /// IPv4 address.
     pub fn covers(self, inner: Self) -> bool {
-        let differing = (self.bits() ^ inner.bits()).leading_zeros();
-        self.address.is_ipv4() == inner.address.is_ipv4()
-            && self.mapped_length <= inner.mapped_length
-            && differing >= u32::from(self.mapped_length)
+        let alike = (self.bits() ^ inner.bits()).leading_zeros();
+        self.mapped_length <= inner.mapped_length
+            && alike >= u32::from(self.mapped_length)
+            && self.address.is_ipv4() == inner.address.is_ipv4()
     }
 
     const fn bits(self) -> u128 {

@@ -16,24 +16,25 @@ use crate::rule::{Peer, PeerKind};
 use crate::yaml::{Node, Span};
 
 /// An item of `fromCIDR` or `toCIDR`: a prefix or a bare address.
-pub(super) fn plain<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+pub(super) fn plain<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Peer> {
     let prefix = address_or_prefix(reader, node)?;
     peer(reader, node, prefix, Vec::new())
 }
 
 /// A prefix; to the agent an address stands for the prefix of itself.
-pub(super) fn address_or_prefix<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Prefix> {
+pub(super) fn address_or_prefix<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Prefix> {
     let text = reader.text(node)?;
-    let address = text.parse::<IpAddr>();
+    let address = Some(text).filter(|text| !text.contains('/'));
+    let address = address.and_then(|text| text.parse::<IpAddr>().ok());
     match (address, reader.options.level) {
-        (Ok(address), Level::Agent) if !is_mapped(address) => Some(Prefix::exact(address)),
+        (Some(address), Level::Agent) if !is_mapped(address) => Some(Prefix::exact(address)),
         (_, Level::Agent) => parse(reader, node.span, text, "an address or a prefix"),
         (_, Level::Cluster) => parse(reader, node.span, text, "a prefix"),
     }
 }
 
 /// A prefix as it stands, without exceptions.
-pub(super) fn network<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+pub(super) fn network<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Peer> {
     let text = reader.text(node)?;
     let prefix = parse(reader, node.span, text, "a prefix")?;
     peer(reader, node, prefix, Vec::new())
@@ -41,12 +42,12 @@ pub(super) fn network<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Pee
 
 /// An item of `fromCIDRSet` or `toCIDRSet`: exactly one of three ways to name prefixes, less the
 /// exceptions.
-pub(super) fn set<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+pub(super) fn set<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Peer> {
     let fields = reader.fields(node, &CIDR_RULE)?;
     let is_there = |name: &&str| {
         fields
             .get(name)
-            .is_some_and(|entry| reader.is_cluster() || !Reader::is_empty_text(&entry.node))
+            .is_some_and(|entry| reader.is_cluster() || !Reader::is_empty_text(entry.node))
     };
     let ways: Vec<&str> = WAYS.into_iter().filter(is_there).collect();
     match ways.as_slice() {
@@ -71,7 +72,7 @@ pub(super) fn set<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
 }
 
 /// An `ipBlock` of a Kubernetes peer.
-pub(super) fn block<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+pub(super) fn block<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Peer> {
     let fields = reader.fields(node, &IP_BLOCK)?;
     if !fields.has("cidr") {
         reader.refuse(fields.span, Cause::Missing { field: "cidr" });
@@ -96,7 +97,7 @@ enum Excepting {
 
 fn block_of<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     fields: &Fields<'a>,
     excepting: Excepting,
 ) -> Option<Peer> {
@@ -115,7 +116,7 @@ fn block_of<'a>(
 fn exceptions<'a>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
-    read: impl FnMut(&mut Reader<'a>, &'a Node) -> Option<Prefix>,
+    read: impl FnMut(&mut Reader<'a>, Node<'a>) -> Option<Prefix>,
 ) -> Option<Vec<Prefix>> {
     match fields.get("except") {
         Some(entry) => reader.field(entry, |reader, node| reader.items(node, read)),
@@ -124,7 +125,7 @@ fn exceptions<'a>(
 }
 
 /// The prefixes of CIDR groups, by a group's name or by the labels of groups.
-fn group<'a>(reader: &mut Reader<'a>, node: &'a Node, fields: &Fields<'a>) -> Option<Peer> {
+fn group<'a>(reader: &mut Reader<'a>, node: Node<'a>, fields: &Fields<'a>) -> Option<Peer> {
     let except = exceptions(reader, fields, |reader, node| {
         let text = reader.text(node)?;
         parse(reader, node.span, text, "a prefix")
@@ -162,7 +163,7 @@ fn less(selector: Selector, except: &[Prefix]) -> Selector {
 
 fn exception<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     outer: Option<Prefix>,
     excepting: Excepting,
 ) -> Option<Prefix> {
@@ -212,7 +213,7 @@ const fn is_mapped(address: IpAddr) -> bool {
     }
 }
 
-fn peer(reader: &Reader<'_>, node: &Node, prefix: Prefix, except: Vec<Prefix>) -> Option<Peer> {
+fn peer(reader: &Reader<'_>, node: Node<'_>, prefix: Prefix, except: Vec<Prefix>) -> Option<Peer> {
     let outside = reader.options.cidr_match == CidrMatch::Outside;
     let selector = if prefix.length() == 0 && outside {
         let world = match reader.options.stack {

@@ -40,7 +40,7 @@ struct DefaultDeny {
 /// Reads a spec and adds its rules in the order of the four lists.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     scope: &Scope,
     rules: &mut Vec<Rule>,
 ) {
@@ -59,12 +59,14 @@ pub(super) fn read<'a>(
     for section in &SECTIONS {
         if let Some(entry) = fields.get(section.name) {
             any |= !matches!(&entry.node.value, Value::Sequence(items) if items.is_empty());
-            let more = reader.field(entry, |reader, node| {
-                reader.items(node, |reader, node| {
-                    rule(reader, node, entry, section, &shared)
-                })
+            reader.field(entry, |reader, node| {
+                if let Value::Sequence(items) = node.value {
+                    rules.reserve_exact(items.len());
+                }
+                reader.each(node, |reader, node| {
+                    rules.extend(rule(reader, node, entry, section, &shared));
+                });
             });
-            rules.extend(more.unwrap_or_default());
         }
     }
     if !any {
@@ -238,8 +240,8 @@ fn check_labels<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) {
 
 fn rule<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
-    list: &Entry,
+    node: Node<'a>,
+    list: Entry<'_>,
     section: &Section,
     shared: &Shared<'_>,
 ) -> Option<Rule> {
@@ -311,18 +313,16 @@ fn rule_ports<'a>(
                 );
             });
         }
-        let items = reader.field(entry, |reader, node| {
-            reader.items(node, |reader, node| {
-                Some(if is_icmp {
-                    icmp::item(reader, node)
+        reader.field(entry, |reader, node| {
+            reader.each(node, |reader, node| {
+                named = true;
+                if is_icmp {
+                    rules.extend(icmp::item(reader, node).unwrap_or_default());
                 } else {
-                    ports::item(reader, node, &site)
-                })
-            })
+                    ports::item(reader, node, &site, &mut rules);
+                }
+            });
         });
-        let items = items.unwrap_or_default();
-        named |= !items.is_empty();
-        rules.extend(items.into_iter().flatten().flatten());
     }
     if named {
         Ports::Some(rules)

@@ -9,14 +9,14 @@ use super::{Resource, admin, cidr_group, cilium, kubernetes, name};
 use crate::options::Level;
 use crate::rule::{CidrGroup, Kind, Policy, ResourceName, Rule};
 use crate::span::Location;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entries, Entry, Node};
 
 /// Reads a document; `None` if it is refused, which the reader then knows the reasons of.
 ///
 /// `implied` is the kind of a document that names none.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
-    root: &'a Node,
+    root: Node<'a>,
     implied: Option<&'a str>,
     location: &Location,
 ) -> Option<Resource> {
@@ -63,7 +63,7 @@ enum Document {
 }
 
 /// The kind, before anything else: what a kind that is not known may hold is not known either.
-fn kind<'a>(reader: &mut Reader<'a>, root: &'a Node, implied: Option<&'a str>) -> Option<Document> {
+fn kind<'a>(reader: &mut Reader<'a>, root: Node<'a>, implied: Option<&'a str>) -> Option<Document> {
     let entries = reader.entries(root)?;
     let find = |text: &str| {
         let policy = Kind::ALL.into_iter().find(|kind| kind.name() == text);
@@ -71,7 +71,7 @@ fn kind<'a>(reader: &mut Reader<'a>, root: &'a Node, implied: Option<&'a str>) -
         policy.map(Document::Policy).or_else(group)
     };
     let other = |text: &str| Cause::OtherKind { kind: text.into() };
-    match (entries.iter().find(|entry| entry.key == "kind"), implied) {
+    match (entries.get("kind"), implied) {
         (Some(entry), _) => reader.field(entry, |reader, node| {
             let text = reader.text(node)?;
             let kind = find(text);
@@ -124,7 +124,7 @@ fn check_version<'a>(
 
 fn cidr_group<'a>(
     reader: &mut Reader<'a>,
-    root: &'a Node,
+    root: Node<'a>,
     implied: Option<&'a str>,
     location: &Location,
 ) -> Option<CidrGroup> {
@@ -155,12 +155,12 @@ fn cidr_group<'a>(
         })?;
         let labels = fields.get("labels").map(|entry| {
             reader.field(entry, |reader, node| {
-                let entries = reader.entries(node).unwrap_or_default();
-                let label = |entry: &'a Entry| {
+                let entries = reader.entries(node).into_iter().flat_map(Entries::iter);
+                let label = |entry: Entry<'a>| {
                     let value = reader.field(entry, Reader::text)?;
-                    Some((entry.key.as_str(), value))
+                    Some((entry.key, value))
                 };
-                entries.iter().filter_map(label).collect()
+                entries.filter_map(label).collect()
             })
         });
         Some((name, labels.unwrap_or_default()))
@@ -281,7 +281,7 @@ fn cilium_rules<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Scope)
 fn one_spec<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, scope: &Scope) -> Vec<Rule> {
     let mut rules = Vec::new();
     if let Some(entry) = fields.get("specs") {
-        let (field, allowed) = (entry.key.clone(), vec!["spec"]);
+        let (field, allowed) = (entry.key.to_owned(), vec!["spec"]);
         reader.refuse(entry.key_span, Cause::UnknownField { field, allowed });
     }
     if let Some(entry) = fields.get("spec") {

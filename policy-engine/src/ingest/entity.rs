@@ -7,14 +7,32 @@ use crate::options::Level;
 use crate::rule::Entity;
 
 /// The entities that a document may name, in the words it uses.
-pub(super) fn words(level: Level) -> Vec<(&'static str, Entity)> {
-    // The schema of the resource does not list the two families of the world.
-    let in_schema = |entity: &Entity| !matches!(entity, Entity::WorldIpv4 | Entity::WorldIpv6);
-    Entity::ALL
-        .into_iter()
-        .filter(|entity| level == Level::Agent || in_schema(entity))
-        .map(|entity| (entity.name(), entity))
-        .collect()
+pub(super) fn words(level: Level) -> &'static [(&'static str, Entity)] {
+    match level {
+        Level::Agent => &WORDS,
+        // The schema of the resource does not list the two families of the world, which are last.
+        Level::Cluster => WORDS.split_at(WORDS.len() - 2).0,
+    }
+}
+
+const WORDS: [(&str, Entity); Entity::ALL.len()] = [
+    word(Entity::All),
+    word(Entity::Cluster),
+    word(Entity::Health),
+    word(Entity::Host),
+    word(Entity::Ingress),
+    word(Entity::Init),
+    word(Entity::KubeApiserver),
+    word(Entity::None),
+    word(Entity::RemoteNode),
+    word(Entity::Unmanaged),
+    word(Entity::World),
+    word(Entity::WorldIpv4),
+    word(Entity::WorldIpv6),
+];
+
+const fn word(entity: Entity) -> (&'static str, Entity) {
+    (entity.name(), entity)
 }
 
 /// The selectors of an entity, of which one must match; `None` for everybody.
@@ -44,7 +62,7 @@ pub(super) fn selectors(entity: Entity, scope: &Scope) -> Option<Vec<Selector>> 
     };
     let mut selectors: Vec<Selector> = names.iter().filter_map(|name| reserved(name)).collect();
     if entity == Entity::Cluster {
-        selectors.push(scope.local_cluster.clone());
+        selectors.push(scope.local_cluster());
     }
     Some(selectors)
 }
@@ -72,6 +90,7 @@ mod tests {
     #[test]
     fn the_schema_knows_every_entity_but_the_two_families_of_the_world() {
         let (agent, cluster) = (words(Level::Agent), words(Level::Cluster));
+        assert_eq!(agent, Entity::ALL.map(word));
         assert_eq!(agent.split_at(11).0, cluster);
         assert_eq!(agent.last(), Some(&("world-ipv6", Entity::WorldIpv6)));
     }

@@ -10,7 +10,7 @@ use crate::rule::{DnsRule, Peer, PeerKind};
 use crate::yaml::Node;
 
 /// An item of `toFQDNs`: a name or a pattern.
-pub(super) fn peer<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+pub(super) fn peer<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Peer> {
     let fields = reader.fields(node, &SELECTOR)?;
     let patterns = patterns(reader, &fields)?;
     let [pattern] = patterns
@@ -26,7 +26,7 @@ pub(super) fn peer<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> 
 }
 
 /// An item of `rules.dns`: what it names, both if it names both, nothing if it is empty.
-pub(super) fn rules<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<DnsRule>> {
+pub(super) fn rules<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Vec<DnsRule>> {
     let fields = reader.fields(node, &SELECTOR)?;
     let patterns = patterns(reader, &fields)?;
     if patterns.len() != 1 && reader.options.level == Level::Cluster {

@@ -15,13 +15,13 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Group>, Vec<Error>> {
     let (file, options): (Arc<str>, _) = (file.into(), Options::default());
     let mut groups = Vec::new();
     let mut errors = Vec::new();
-    for document in yaml::parse(text) {
+    for mut document in yaml::parse(text) {
         let mut reader = Reader::new(&file, &options);
         let readable = document.faults.iter().all(|fault| !fault.hides_content());
-        for fault in document.faults {
+        for fault in std::mem::take(&mut document.faults) {
             reader.refuse_fault(fault);
         }
-        if let Some(root) = document.root.as_ref().filter(|_| readable) {
+        if let Some(root) = document.root().filter(|_| readable) {
             groups.extend(reader.items(root, group).unwrap_or_default());
         }
         errors.extend(reader.into_errors());
@@ -33,7 +33,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Group>, Vec<Error>> {
     }
 }
 
-fn group<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Group> {
+fn group<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Group> {
     let fields = reader.fields(node, &GROUP)?;
     if !fields.has("id") && !fields.has("name") && !fields.has("labels") {
         let field = "id, name or labels";
@@ -54,7 +54,7 @@ fn group<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Group> {
     })
 }
 
-fn address<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<IpAddr> {
+fn address<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<IpAddr> {
     let text = reader.text(node)?;
     let address = text.parse().ok();
     if address.is_none() {

@@ -11,7 +11,7 @@ use crate::rule::{PortMatch, PortRule};
 use crate::yaml::{Meaning, Node, Value};
 
 /// Reads an item of `icmps`; one without fields matches nothing.
-pub(super) fn item<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>> {
+pub(super) fn item<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Vec<PortRule>> {
     let fields = reader.fields(node, &[Field::Known("fields")])?;
     let Some(entry) = fields.get("fields") else {
         return Some(Vec::new());
@@ -28,7 +28,7 @@ pub(super) fn item<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<Po
 }
 
 /// A family and a type; nothing for a type that no message can have.
-fn message<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>> {
+fn message<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Vec<PortRule>> {
     let fields = reader.fields(node, &MESSAGE)?;
     let protocol = match fields.get("family") {
         Some(entry) => reader.field(entry, |reader, node| {
@@ -67,7 +67,7 @@ fn message<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>>
 }
 
 /// The number of a type; above 255 only at the level of the agent, which lets that pass.
-fn number<'a>(reader: &mut Reader<'a>, node: &'a Node, protocol: Protocol) -> Option<u16> {
+fn number<'a>(reader: &mut Reader<'a>, node: Node<'a>, protocol: Protocol) -> Option<u16> {
     let scalar = match &node.value {
         Value::Scalar(scalar) => scalar,
         Value::Mapping(_) | Value::Sequence(_) => {

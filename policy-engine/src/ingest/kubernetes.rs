@@ -29,7 +29,7 @@ struct Section {
 /// what switches default deny on.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     scope: &Scope,
     rules: &mut Vec<Rule>,
 ) {
@@ -143,13 +143,13 @@ fn section_location(reader: &Reader<'_>, fields: &Fields<'_>, section: &Section)
 
 fn rule<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     section: &Section,
     scope: &Scope,
 ) -> Option<(Peers, Ports)> {
     let known = [Field::Known(section.peers), Field::Known("ports")];
     let fields = reader.fields(node, &known)?;
-    let peers = match fields.get(section.peers).filter(|entry| !is_empty(entry)) {
+    let peers = match fields.get(section.peers).filter(|entry| !is_empty(*entry)) {
         Some(entry) => {
             let list = reader.field(entry, |reader, node| {
                 reader.items(node, |reader, node| peer(reader, node, section, scope))
@@ -161,7 +161,7 @@ fn rule<'a>(
         }
         None => Peers::Any { location: None },
     };
-    let ports = match fields.get("ports").filter(|entry| !is_empty(entry)) {
+    let ports = match fields.get("ports").filter(|entry| !is_empty(*entry)) {
         Some(entry) => {
             let list = reader.field(entry, |reader, node| reader.items(node, port));
             Ports::Some(list.unwrap_or_default())
@@ -171,7 +171,7 @@ fn rule<'a>(
     Some((peers, ports))
 }
 
-fn is_empty(entry: &Entry) -> bool {
+fn is_empty(entry: Entry<'_>) -> bool {
     matches!(&entry.node.value, Value::Sequence(items) if items.is_empty())
 }
 
@@ -188,7 +188,7 @@ fn everybody_or(list: Vec<Peer>, location: Location) -> Peers {
 /// labels. An item with both names both.
 fn peer<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     section: &Section,
     scope: &Scope,
 ) -> Option<Vec<Peer>> {
@@ -217,12 +217,12 @@ fn peer<'a>(
             reader.refuse(fields.span, Cause::Missing { field });
         }
         if upstream_adds_namespace(reader, section) {
-            let selector = scope.kubernetes_peer(Selector::everything(), None);
+            let selector = scope.kubernetes_peer(&Selector::everything(), None);
             found.push(peers::endpoints_peer(reader, node, selector));
         }
         return Some(found);
     }
-    let mut read = |entry: Option<&'a Entry>, keys| match entry {
+    let mut read = |entry: Option<Entry<'a>>, keys| match entry {
         Some(entry) => reader
             .field(entry, |reader, node| selector::read(reader, node, keys))
             .map(|parts| Some(parts.selector())),
@@ -230,7 +230,7 @@ fn peer<'a>(
     };
     let (pods, namespaces) = (read(pods, Keys::Pod), read(namespaces, Keys::Namespace));
     let pods = pods?.unwrap_or_else(Selector::everything);
-    let selector = scope.kubernetes_peer(pods, namespaces?);
+    let selector = scope.kubernetes_peer(&pods, namespaces?.as_ref());
     found.push(peers::endpoints_peer(reader, node, selector));
     Some(found)
 }
@@ -244,7 +244,7 @@ fn upstream_adds_namespace(reader: &Reader<'_>, section: &Section) -> bool {
 }
 
 /// An item of `ports`; without a port it is every packet of the protocol.
-fn port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<PortRule> {
+fn port<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<PortRule> {
     let fields = reader.fields(node, &PORT)?;
     let protocol = match fields.get("protocol") {
         Some(entry) => reader.field(entry, |reader, node| {
@@ -267,16 +267,16 @@ fn port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<PortRule> {
 }
 
 /// A number, or a name as text. A cluster takes no number as text and no name in capitals.
-fn first_port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<First> {
+fn first_port<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<First> {
     let text = match &node.value {
-        Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => Some(&scalar.text),
+        Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => Some(scalar.text),
         Value::Mapping(_) | Value::Scalar(_) | Value::Sequence(_) => None,
     };
     if let Some(text) = text {
         let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let is_name = text.bytes().any(|b| b.is_ascii_lowercase()) && text.bytes().all(is_plain);
         if reader.is_cluster() && !is_name {
-            let found = text.clone();
+            let found = text.to_owned();
             reader.refuse(node.span, Cause::Port { found });
             return None;
         }

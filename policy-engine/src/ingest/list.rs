@@ -2,21 +2,20 @@
 
 use super::error::Cause;
 use super::reader::{Field, Reader};
-use crate::yaml::{Node, Value};
+use crate::yaml::{Items, Node, Value};
 
 /// An item of a list, and the kind that the list's own name gives it.
 pub(super) struct Item<'a> {
-    pub(super) root: &'a Node,
+    pub(super) root: Node<'a>,
     pub(super) kind: Option<&'a str>,
 }
 
 /// The items of a document that is a list; `None` if it is something else.
-pub(super) fn read<'a>(reader: &mut Reader<'a>, root: &'a Node) -> Option<Vec<Item<'a>>> {
+pub(super) fn read<'a>(reader: &mut Reader<'a>, root: Node<'a>) -> Option<Vec<Item<'a>>> {
     let Value::Mapping(entries) = &root.value else {
         return None;
     };
-    let kind = entries.iter().find(|entry| entry.key == "kind")?;
-    let Value::Scalar(kind) = &kind.node.value else {
+    let Value::Scalar(kind) = entries.get("kind")?.node.value else {
         return None;
     };
     let kind = kind.text.strip_suffix("List")?;
@@ -26,10 +25,11 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, root: &'a Node) -> Option<Vec<It
         reader.refuse(fields.span, Cause::Missing { field });
         return Some(Vec::new());
     };
-    let items = reader.field(entry, Reader::list).unwrap_or_default();
+    let items = reader.field(entry, Reader::list);
+    let items = items.into_iter().flat_map(Items::iter);
     // The items of a typed list may leave out what its name says.
     let kind = Some(kind).filter(|kind| !kind.is_empty());
-    Some(items.iter().map(|root| Item { root, kind }).collect())
+    Some(items.map(|root| Item { root, kind }).collect())
 }
 
 const LIST: [Field; 4] = [

@@ -129,20 +129,20 @@ pub fn read_documents(file: &str, text: &str, options: &Options) -> Vec<Document
 
 /// A text as trees whose nodes know where they stand; nothing is known about policies yet.
 #[derive(Debug)]
-pub struct Tree(Vec<yaml::Document>);
+pub struct Tree<'t>(Vec<yaml::Document<'t>>);
 
-impl Tree {
+impl<'t> Tree<'t> {
     /// Takes a text apart.
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: &'t str) -> Self {
         Self(yaml::parse(text))
     }
 
-    /// Reads the documents, as [`read_documents`] does.
-    pub fn read(self, file: &str, options: &Options) -> Vec<Document> {
-        let file: Arc<str> = file.into();
+    /// Reads the documents, as [`read_documents`] does. Locations share the name of the file.
+    pub fn read(self, file: impl Into<Arc<str>>, options: &Options) -> Vec<Document> {
+        let file = file.into();
         let mut documents = Vec::new();
         for document in self.0 {
-            if document.root.is_some() || !document.faults.is_empty() {
+            if !document.is_empty() {
                 read_document(&file, document, options, &mut documents);
             }
         }
@@ -152,7 +152,7 @@ impl Tree {
 
 fn read_document(
     file: &Arc<str>,
-    document: yaml::Document,
+    mut document: yaml::Document<'_>,
     options: &Options,
     documents: &mut Vec<Document>,
 ) {
@@ -163,10 +163,10 @@ fn read_document(
     let mut reader = Reader::new(file, options);
     // What an alias stands for is not known, and so neither is what else is wrong.
     let readable = document.faults.iter().all(|fault| !fault.hides_content());
-    for fault in document.faults {
+    for fault in std::mem::take(&mut document.faults) {
         reader.refuse_fault(fault);
     }
-    let root = document.root.as_ref().filter(|_| readable);
+    let root = document.root().filter(|_| readable);
     if let Some(items) = root.and_then(|root| list::read(&mut reader, root)) {
         if !reader.is_clean() {
             documents.push(reader.finish(location, None));

@@ -11,25 +11,35 @@ use super::warning::Doubt;
 use super::{cidr, entity, fqdn, selector, service};
 use crate::options::NodeLabels;
 use crate::rule::{Peer, PeerKind, Peers, Subject};
+use crate::span::Location;
 use crate::yaml::{Entry, Node, Value};
 
-/// A kind of list that names peers.
-#[derive(Clone, Copy)]
+/// A kind of list that names peers, in the order in which lists are read.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 enum Kind {
-    Cidr,
-    CidrSet,
     Endpoints,
     Entities,
+    Cidr,
+    CidrSet,
     Fqdns,
-    Groups,
     Nodes,
+    Groups,
     Services,
 }
 
 /// What an item of a list says.
 enum Item {
     Anybody,
-    Some(Vec<Peer>),
+    One(Peer),
+    Several(Vec<Peer>),
+}
+
+/// What the items of lists say, one after the other.
+#[derive(Default)]
+struct Said {
+    /// Where an item stands for everybody.
+    anybody: Option<Location>,
+    peers: Vec<Peer>,
 }
 
 /// Reads the peers of a rule.
@@ -43,69 +53,67 @@ pub(super) fn read<'a>(
     scope: &Scope,
     subject: &Subject,
 ) -> Peers {
-    // A rule about nodes names none of the endpoints that have no labels yet.
-    let subject = match subject {
-        Subject::Endpoints(selector) => selector.clone(),
-        Subject::Nodes(_) => Selector::everything(),
-    };
-    let lists = present(reader, fields, direction);
-    let location = |reader: &Reader<'a>, entry: &Entry| reader.location(entry.key_span.start);
-    let mut anybody = None;
+    let lists = lists(fields, direction);
+    check_lists(reader, &lists);
+    let mut said = Said::default();
     let mut nobody = false;
-    let mut peers = Vec::new();
-    for (kind, entry) in &lists {
-        let items = reader.field(entry, |reader, node| {
-            reader.items(node, |reader, node| {
-                item(reader, node, *kind, scope, &subject)
-            })
-        });
-        if !has_items(&entry.node) {
-            nobody = true;
-            reader.field(entry, |reader, _| {
-                reader.doubt(
-                    entry.key_span,
-                    Doubt::NoPeers {
-                        list: entry.key.clone(),
-                    },
-                );
-            });
-        }
-        for item in items.unwrap_or_default() {
-            match item {
-                Item::Anybody => anybody = anybody.or(Some(location(reader, entry))),
-                Item::Some(more) => peers.extend(more),
+    for &(kind, entry) in &lists {
+        reader.field(entry, |reader, node| {
+            let at = entry.key_span;
+            if let Value::Sequence(items) = node.value {
+                said.peers.reserve_exact(items.len());
             }
-        }
+            reader.each(node, |reader, node| {
+                match item(reader, node, kind, scope, subject) {
+                    Some(Item::Anybody) if said.anybody.is_none() => {
+                        said.anybody = Some(reader.location(at.start));
+                    }
+                    Some(Item::One(peer)) => said.peers.push(peer),
+                    Some(Item::Several(peers)) => said.peers.extend(peers),
+                    Some(Item::Anybody) | None => {}
+                }
+            });
+            if !has_items(node) {
+                nobody = true;
+                let list = entry.key.to_owned();
+                reader.doubt(at, Doubt::NoPeers { list });
+            }
+        });
     }
-    let first = lists.first().map(|(_, entry)| location(reader, entry));
-    if anybody.is_some() && !nobody {
-        return Peers::Any { location: anybody };
+    let first = lists
+        .first()
+        .map(|(_, entry)| reader.location(entry.key_span.start));
+    if said.anybody.is_some() && !nobody {
+        return Peers::Any {
+            location: said.anybody,
+        };
     }
     if first.is_none() && has_ports(fields) {
         return Peers::Any { location: None };
     }
     Peers::Some {
         location: first,
-        list: if nobody { Vec::new() } else { peers },
+        list: if nobody { Vec::new() } else { said.peers },
     }
 }
 
-/// The lists that the rule has, of which no two may have items.
-fn present<'a>(
-    reader: &mut Reader<'a>,
-    fields: &Fields<'a>,
-    direction: Direction,
-) -> Vec<(Kind, &'a Entry)> {
-    let lists: Vec<_> = kinds(direction)
-        .iter()
-        .filter_map(|(name, kind)| Some((*kind, fields.get(name)?)))
-        // Alone of all lists, an empty one of names counts as absent.
-        .filter(|(kind, entry)| !matches!(kind, Kind::Fqdns) || has_items(&entry.node))
-        .collect();
-    let mut filled = lists.iter().filter(|(_, entry)| has_items(&entry.node));
-    filled.next();
-    for (_, entry) in filled {
-        reader.field(entry, |reader, _| {
+/// The lists that the rule has, in the order of their kinds.
+fn lists<'a>(fields: &Fields<'a>, direction: Direction) -> Vec<(Kind, Entry<'a>)> {
+    let lists = fields
+        .entries()
+        .filter_map(|entry| Some((kind(direction, entry.key)?, entry)));
+    // Alone of all lists, an empty one of names counts as absent.
+    let counts = |kind: &Kind, entry: &Entry<'_>| *kind != Kind::Fqdns || has_items(entry.node);
+    let mut lists: Vec<_> = lists.filter(|(kind, entry)| counts(kind, entry)).collect();
+    lists.sort_by_key(|(kind, _)| *kind);
+    lists
+}
+
+/// No two lists may have items.
+fn check_lists<'a>(reader: &mut Reader<'a>, lists: &[(Kind, Entry<'a>)]) {
+    let filled = lists.iter().filter(|(_, entry)| has_items(entry.node));
+    for (_, entry) in filled.skip(1) {
+        reader.field(*entry, |reader, _| {
             reader.refuse(
                 entry.key_span,
                 Cause::Conflict {
@@ -115,22 +123,21 @@ fn present<'a>(
             );
         });
     }
-    lists
 }
 
 fn item<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     kind: Kind,
     scope: &Scope,
-    subject: &Selector,
+    subject: &Subject,
 ) -> Option<Item> {
     match kind {
         Kind::Cidr => cidr::plain(reader, node).map(one),
         Kind::CidrSet => cidr::set(reader, node).map(one),
         Kind::Endpoints => {
             let parts = selector::read(reader, node, Keys::Cilium)?;
-            let selector = scope.peer(&parts.selector(), subject);
+            let selector = scope.peer(parts, subject);
             Some(one(endpoints_peer(reader, node, selector)))
         }
         Kind::Entities => entities(reader, node, scope),
@@ -142,7 +149,7 @@ fn item<'a>(
             }
             let parts = selector::read(reader, node, Keys::Cilium)?;
             Some(one(Peer {
-                selector: scope.node_peer(&parts.selector()),
+                selector: scope.node_peer(parts),
                 kind: PeerKind::Nodes,
                 location: reader.location(node.span.start),
             }))
@@ -152,7 +159,7 @@ fn item<'a>(
 }
 
 /// A peer of a label selector; one that asks for nothing means everybody, known or not.
-pub(super) fn endpoints_peer(reader: &Reader<'_>, node: &Node, selector: Selector) -> Peer {
+pub(super) fn endpoints_peer(reader: &Reader<'_>, node: Node<'_>, selector: Selector) -> Peer {
     Peer {
         selector,
         kind: PeerKind::Endpoints,
@@ -160,22 +167,20 @@ pub(super) fn endpoints_peer(reader: &Reader<'_>, node: &Node, selector: Selecto
     }
 }
 
-fn entities<'a>(reader: &mut Reader<'a>, node: &'a Node, scope: &Scope) -> Option<Item> {
-    let words = entity::words(reader.options.level);
-    let entity = reader.one_of(node, "the entity", &words)?;
+fn entities<'a>(reader: &mut Reader<'a>, node: Node<'a>, scope: &Scope) -> Option<Item> {
+    let entity = reader.one_of(node, "the entity", entity::words(reader.options.level))?;
     let Some(selectors) = entity::selectors(entity, scope) else {
         return Some(Item::Anybody);
     };
-    let location = reader.location(node.span.start);
     let peers = selectors.into_iter().map(|selector| Peer {
         selector,
         kind: PeerKind::Entity(entity),
-        location: location.clone(),
+        location: reader.location(node.span.start),
     });
-    Some(Item::Some(peers.collect()))
+    Some(Item::Several(peers.collect()))
 }
 
-fn refuse_nodes(reader: &mut Reader<'_>, node: &Node) {
+fn refuse_nodes(reader: &mut Reader<'_>, node: Node<'_>) {
     reader.refuse(
         node.span,
         Cause::Conflict {
@@ -189,39 +194,32 @@ fn one(peer: Peer) -> Item {
     if peer.selector.is_everything() {
         Item::Anybody
     } else {
-        Item::Some(vec![peer])
+        Item::One(peer)
     }
 }
 
-fn has_items(node: &Node) -> bool {
+fn has_items(node: Node<'_>) -> bool {
     !matches!(&node.value, Value::Sequence(items) if items.is_empty())
 }
 
 fn has_ports(fields: &Fields<'_>) -> bool {
     ["toPorts", "icmps"]
         .into_iter()
-        .any(|name| fields.get(name).is_some_and(|entry| has_items(&entry.node)))
+        .any(|name| fields.get(name).is_some_and(|entry| has_items(entry.node)))
 }
 
-const fn kinds(direction: Direction) -> &'static [(&'static str, Kind)] {
-    match direction {
-        Direction::Ingress => &[
-            ("fromEndpoints", Kind::Endpoints),
-            ("fromEntities", Kind::Entities),
-            ("fromCIDR", Kind::Cidr),
-            ("fromCIDRSet", Kind::CidrSet),
-            ("fromNodes", Kind::Nodes),
-            ("fromGroups", Kind::Groups),
-        ],
-        Direction::Egress => &[
-            ("toEndpoints", Kind::Endpoints),
-            ("toEntities", Kind::Entities),
-            ("toCIDR", Kind::Cidr),
-            ("toCIDRSet", Kind::CidrSet),
-            ("toFQDNs", Kind::Fqdns),
-            ("toNodes", Kind::Nodes),
-            ("toGroups", Kind::Groups),
-            ("toServices", Kind::Services),
-        ],
-    }
+fn kind(direction: Direction, list: &str) -> Option<Kind> {
+    Some(match (direction, list) {
+        (Direction::Ingress, "fromEndpoints") | (Direction::Egress, "toEndpoints") => {
+            Kind::Endpoints
+        }
+        (Direction::Ingress, "fromEntities") | (Direction::Egress, "toEntities") => Kind::Entities,
+        (Direction::Ingress, "fromCIDR") | (Direction::Egress, "toCIDR") => Kind::Cidr,
+        (Direction::Ingress, "fromCIDRSet") | (Direction::Egress, "toCIDRSet") => Kind::CidrSet,
+        (Direction::Egress, "toFQDNs") => Kind::Fqdns,
+        (Direction::Ingress, "fromNodes") | (Direction::Egress, "toNodes") => Kind::Nodes,
+        (Direction::Ingress, "fromGroups") | (Direction::Egress, "toGroups") => Kind::Groups,
+        (Direction::Egress, "toServices") => Kind::Services,
+        _ => return None,
+    })
 }

@@ -11,7 +11,7 @@ use super::scope::Scope;
 use super::warning::Doubt;
 use crate::options::{ExtendedProtocols, Level};
 use crate::rule::{Effect, PortMatch, PortRule};
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Items, Node};
 
 /// Ports of one item of `toPorts`, fields of one item of `icmps`.
 pub(super) const MAX_ITEMS: usize = 40;
@@ -35,16 +35,17 @@ impl Site<'_> {
 /// Reads an item of `toPorts`; one without ports matches nothing.
 pub(super) fn item<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     site: &Site<'_>,
-) -> Option<Vec<PortRule>> {
-    let fields = reader.fields(
-        node,
-        match site.effect {
-            Effect::Allow => &PORT_RULE,
-            Effect::Deny | Effect::Pass => &PORT_DENY_RULE,
-        },
-    )?;
+    rules: &mut Vec<PortRule>,
+) {
+    let known = match site.effect {
+        Effect::Allow => &PORT_RULE,
+        Effect::Deny | Effect::Pass => &PORT_DENY_RULE,
+    };
+    let Some(fields) = reader.fields(node, known) else {
+        return;
+    };
     let asked = match site.effect {
         Effect::Allow => l7::read(reader, &fields, site),
         Effect::Deny | Effect::Pass => Asked::default(),
@@ -56,10 +57,12 @@ pub(super) fn item<'a>(
         } else {
             reader.doubt(fields.span, Doubt::NoPorts);
         }
-        return Some(Vec::new());
+        return;
     };
     reader.field(entry, |reader, node| {
-        let found = reader.list(node)?.len();
+        let Some(found) = reader.list(node).map(Items::len) else {
+            return;
+        };
         if found > MAX_ITEMS {
             let max = MAX_ITEMS;
             reader.refuse(entry.key_span, Cause::TooMany { found, max });
@@ -69,13 +72,20 @@ pub(super) fn item<'a>(
         } else if found == 0 {
             reader.doubt(entry.key_span, Doubt::NoPorts);
         }
-        let rules = reader.items(node, |reader, node| port(reader, node, &asked))?;
-        Some(rules.into_iter().flatten().collect())
-    })
+        rules.reserve_exact(found);
+        reader.each(node, |reader, node| {
+            port(reader, node, &asked, rules);
+        });
+    });
 }
 
 /// An item of `ports`, once for each protocol that it stands for.
-fn port<'a>(reader: &mut Reader<'a>, node: &'a Node, asked: &Asked) -> Option<Vec<PortRule>> {
+fn port<'a>(
+    reader: &mut Reader<'a>,
+    node: Node<'a>,
+    asked: &Asked,
+    rules: &mut Vec<PortRule>,
+) -> Option<()> {
     let fields = reader.fields(node, &PORT)?;
     let protocols = protocols(reader, &fields);
     let ports = ports(reader, &fields);
@@ -95,20 +105,19 @@ fn port<'a>(reader: &mut Reader<'a>, node: &'a Node, asked: &Asked) -> Option<Ve
             None => reader.refuse(span, Cause::Conflict { rule, instead }),
         }
     }
-    let location = reader.location(node.span.start);
-    let rule = |protocol: &Protocol| PortRule {
+    rules.extend(protocols.iter().map(|protocol| PortRule {
         protocol: *protocol,
         ports: ports.clone(),
         redirect: asked.redirect.clone(),
-        location: location.clone(),
-    };
-    Some(protocols.iter().map(rule).collect())
+        location: reader.location(node.span.start),
+    }));
+    Some(())
 }
 
 /// What rules and protocols demand of a port that is named.
 fn check_port(
     reader: &mut Reader<'_>,
-    node: &Node,
+    node: Node<'_>,
     protocols: &[Protocol],
     ports: &PortMatch,
     rules: Rules,
@@ -144,12 +153,12 @@ fn protocols<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<&'stati
     reader.field(entry, |reader, node| {
         let text = reader.text(node)?;
         // The agent takes any case and an empty text; the schema of the resource neither.
-        let word = match reader.options.level {
-            Level::Agent if text.is_empty() => "ANY".to_owned(),
-            Level::Agent => text.to_ascii_uppercase(),
-            Level::Cluster => text.to_owned(),
+        let is_it = |name: &str| match reader.options.level {
+            Level::Agent if text.is_empty() => name == "ANY",
+            Level::Agent => name.eq_ignore_ascii_case(text),
+            Level::Cluster => name == text,
         };
-        let found = PROTOCOLS.iter().find(|(name, _)| *name == word);
+        let found = PROTOCOLS.iter().find(|(name, _)| is_it(name));
         if found.is_none() {
             let (what, found) = ("the protocol", text.to_owned());
             let allowed = PROTOCOLS.iter().map(|(name, _)| *name).collect();
@@ -170,11 +179,11 @@ fn protocols<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<&'stati
 fn ports<'a>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
-) -> Option<(Option<&'a Entry>, PortMatch)> {
+) -> Option<(Option<Entry<'a>>, PortMatch)> {
     // An empty text is as good as none.
     let entry = fields
         .get("port")
-        .filter(|entry| !Reader::is_empty_text(&entry.node));
+        .filter(|entry| !Reader::is_empty_text(entry.node));
     let first = match entry {
         Some(entry) => reader.field(entry, |reader, node| {
             let text = reader.text(node)?;
@@ -205,7 +214,7 @@ pub(super) enum First {
 pub(super) fn port_match<'a>(
     reader: &mut Reader<'a>,
     first: Option<First>,
-    last: Option<&'a Entry>,
+    last: Option<Entry<'a>>,
 ) -> Option<PortMatch> {
     let last = match last {
         Some(entry) => Some((entry, reader.field(entry, end_port)?)),
@@ -235,7 +244,7 @@ pub(super) fn port_match<'a>(
     }))
 }
 
-fn end_port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
+fn end_port<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<u16> {
     let number = reader.integer(node)?;
     let port = u16::try_from(number).ok();
     if port.is_none() {
@@ -246,7 +255,7 @@ fn end_port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
 }
 
 /// A port as text: a number or a name.
-pub(super) fn first_port(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<First> {
+pub(super) fn first_port(reader: &mut Reader<'_>, node: Node<'_>, text: &str) -> Option<First> {
     match parse(text) {
         Ok(first) => Some(first),
         Err(cause) => {
@@ -281,7 +290,7 @@ pub(super) fn is_name(text: &str) -> bool {
         && !text.contains("--")
 }
 
-fn refuse(reader: &mut Reader<'_>, node: &Node, rule: &'static str, instead: &'static str) {
+fn refuse(reader: &mut Reader<'_>, node: Node<'_>, rule: &'static str, instead: &'static str) {
     reader.refuse(node.span, Cause::Conflict { rule, instead });
 }
 

@@ -7,7 +7,7 @@ use super::warning::{Doubt, Warning};
 use super::{Document, Resource};
 use crate::options::{Level, Options, Strictness};
 use crate::span::{Location, Position};
-use crate::yaml::{Entry, Fault, FaultKind, Meaning, Node, Span, Value};
+use crate::yaml::{Entries, Entry, Fault, FaultKind, Items, Meaning, Node, Span, Value};
 
 /// Reads one document; collects what is wrong with it.
 pub(super) struct Reader<'a> {
@@ -47,17 +47,39 @@ pub(super) enum Field {
 /// The fields of a mapping, all of them known.
 pub(super) struct Fields<'n> {
     pub(super) span: Span,
-    entries: Vec<&'n Entry>,
+    all: Entries<'n>,
+    /// Where those stand that have a value and are read.
+    kept: [u32; MAX_FIELDS],
+    count: usize,
+    /// The marks of their names: most fields that are asked for are not there.
+    marks: u64,
 }
 
+/// Room for the paths of nearly all documents.
+const USUAL_DEPTH: usize = 12;
+
+/// No mapping knows more fields.
+const MAX_FIELDS: usize = 14;
+
 impl<'n> Fields<'n> {
-    pub(super) fn get(&self, name: &str) -> Option<&'n Entry> {
-        self.entries.iter().find(|entry| entry.key == name).copied()
+    #[inline]
+    pub(super) fn get(&self, name: &str) -> Option<Entry<'n>> {
+        if self.marks & mark(name) == 0 {
+            return None;
+        }
+        self.find(name)
+    }
+
+    fn find(&self, name: &str) -> Option<Entry<'n>> {
+        let mut kept = self.kept.iter().take(self.count);
+        let place = kept.find(|place| self.all.key(**place as usize) == Some(name))?;
+        self.all.at(*place as usize)
     }
 
     /// All of them, in the order of the document.
-    pub(super) fn entries(&self) -> &[&'n Entry] {
-        &self.entries
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'n>> {
+        let kept = self.kept.iter().take(self.count);
+        kept.filter_map(|place| self.all.at(*place as usize))
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -71,7 +93,7 @@ impl<'a> Reader<'a> {
             options,
             file: Arc::clone(file),
             empty_fields: EmptyFields::Absent,
-            path: Vec::new(),
+            path: Vec::with_capacity(USUAL_DEPTH),
             errors: Vec::new(),
             warnings: Vec::new(),
         }
@@ -179,68 +201,79 @@ impl<'a> Reader<'a> {
     /// Reads the value of a field, with the field on the path.
     pub(super) fn field<T>(
         &mut self,
-        entry: &'a Entry,
-        read: impl FnOnce(&mut Self, &'a Node) -> T,
+        entry: Entry<'a>,
+        read: impl FnOnce(&mut Self, Node<'a>) -> T,
     ) -> T {
-        self.within(Step::Field(&entry.key), |reader| read(reader, &entry.node))
+        self.within(Step::Field(entry.key), |reader| read(reader, entry.node))
     }
 
     /// Reads every item of a list, with its number on the path. `None` if it is no list.
     pub(super) fn items<T>(
         &mut self,
-        node: &'a Node,
-        mut read: impl FnMut(&mut Self, &'a Node) -> Option<T>,
+        node: Node<'a>,
+        mut read: impl FnMut(&mut Self, Node<'a>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let items = self.list(node)?;
-        let mut values = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            values.extend(self.within(Step::Item(index), |reader| read(reader, item)));
-        }
+        let mut values = Vec::with_capacity(self.list(node)?.len());
+        self.each(node, |reader, item| values.extend(read(reader, item)));
         Some(values)
     }
 
-    pub(super) fn list(&mut self, node: &'a Node) -> Option<&'a [Node]> {
+    /// Visits every item of a list, with its number on the path.
+    pub(super) fn each(&mut self, node: Node<'a>, mut visit: impl FnMut(&mut Self, Node<'a>)) {
+        let items = self.list(node).into_iter().flat_map(Items::iter);
+        for (index, item) in items.enumerate() {
+            self.within(Step::Item(index), |reader| visit(reader, item));
+        }
+    }
+
+    pub(super) fn list(&mut self, node: Node<'a>) -> Option<Items<'a>> {
         match &node.value {
-            Value::Sequence(items) => Some(items),
+            Value::Sequence(items) => Some(*items),
             Value::Mapping(_) | Value::Scalar(_) => self.wrong_type(node, "a list"),
         }
     }
 
     /// The entries of a mapping whose keys are the user's own.
-    pub(super) fn entries(&mut self, node: &'a Node) -> Option<&'a [Entry]> {
+    pub(super) fn entries(&mut self, node: Node<'a>) -> Option<Entries<'a>> {
         match &node.value {
-            Value::Mapping(entries) => Some(entries),
+            Value::Mapping(entries) => Some(*entries),
             Value::Sequence(_) | Value::Scalar(_) => self.wrong_type(node, "a mapping"),
         }
     }
 
     /// The fields of a mapping; refuses those that it may not have.
-    pub(super) fn fields(&mut self, node: &'a Node, known: &[Field]) -> Option<Fields<'a>> {
-        let mut kept = Vec::new();
-        for entry in self.entries(node)? {
-            let field = known.iter().find(|field| field.name() == entry.key);
-            self.within(Step::Field(&entry.key), |reader| match field {
-                Some(Field::Known(_)) if entry.node.is_null() => reader.refuse_null(entry),
-                Some(Field::Known(_)) => kept.push(entry),
-                Some(Field::Dropped(_)) if reader.options.level == Level::Agent => {}
-                Some(Field::Dropped(_)) | None => reader.refuse(
-                    entry.key_span,
-                    Cause::UnknownField {
-                        field: entry.key.clone(),
-                        allowed: names(known),
-                    },
-                ),
-            });
-        }
-        Some(Fields {
+    pub(super) fn fields(&mut self, node: Node<'a>, known: &[Field]) -> Option<Fields<'a>> {
+        let mut fields = Fields {
             span: node.span,
-            entries: kept,
-        })
+            all: self.entries(node)?,
+            kept: [0; MAX_FIELDS],
+            count: 0,
+            marks: 0,
+        };
+        for (place, key) in (0..).zip(fields.all.keys()) {
+            let field = known.iter().find(|field| field.name() == key);
+            let is_read = matches!(field, Some(Field::Known(_)));
+            if is_read && !fields.all.is_null(place as usize) {
+                // Keys differ, so there are no more than are known.
+                if let Some(slot) = fields.kept.get_mut(fields.count) {
+                    *slot = place;
+                    fields.count += 1;
+                    fields.marks |= mark(key);
+                }
+            } else if let Some(entry) = fields.all.at(place as usize) {
+                match field {
+                    Some(Field::Known(_)) => self.refuse_null(entry),
+                    Some(Field::Dropped(_)) if self.options.level == Level::Agent => {}
+                    Some(Field::Dropped(_)) | None => self.refuse_unknown(entry, known),
+                }
+            }
+        }
+        Some(fields)
     }
 
-    pub(super) fn text(&mut self, node: &'a Node) -> Option<&'a str> {
+    pub(super) fn text(&mut self, node: Node<'a>) -> Option<&'a str> {
         match &node.value {
-            Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => Some(&scalar.text),
+            Value::Scalar(scalar) if scalar.meaning() == Meaning::Text => Some(scalar.text),
             Value::Scalar(scalar) if scalar.meaning() == Meaning::Null => {
                 self.wrong_type(node, "text")
             }
@@ -249,7 +282,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn boolean(&mut self, node: &'a Node) -> Option<bool> {
+    pub(super) fn boolean(&mut self, node: Node<'a>) -> Option<bool> {
         match &node.value {
             Value::Scalar(scalar) => match scalar.meaning() {
                 Meaning::Boolean(value) => Some(value),
@@ -263,7 +296,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn integer(&mut self, node: &'a Node) -> Option<i64> {
+    pub(super) fn integer(&mut self, node: Node<'a>) -> Option<i64> {
         match &node.value {
             Value::Scalar(scalar) => match scalar.meaning() {
                 Meaning::Integer(value) => Some(value),
@@ -280,7 +313,7 @@ impl<'a> Reader<'a> {
     /// One of a few words.
     pub(super) fn one_of<T: Copy>(
         &mut self,
-        node: &'a Node,
+        node: Node<'a>,
         what: &'static str,
         words: &[(&'static str, T)],
     ) -> Option<T> {
@@ -302,13 +335,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a node is the empty text.
-    pub(super) fn is_empty_text(node: &Node) -> bool {
+    pub(super) fn is_empty_text(node: Node<'_>) -> bool {
         matches!(&node.value, Value::Scalar(scalar)
             if scalar.text.is_empty() && scalar.meaning() == Meaning::Text)
     }
 
     /// Whether a node is the empty text, which the agent does not tell from one that is absent.
-    pub(super) fn is_absent_text(&self, node: &Node) -> bool {
+    pub(super) fn is_absent_text(&self, node: Node<'_>) -> bool {
         self.options.level == Level::Agent && Self::is_empty_text(node)
     }
 
@@ -317,22 +350,26 @@ impl<'a> Reader<'a> {
         matches!(self.options.level, Level::Cluster)
     }
 
-    pub(super) fn wrong_type<T>(&mut self, node: &Node, expected: &'static str) -> Option<T> {
+    pub(super) fn wrong_type<T>(&mut self, node: Node<'_>, expected: &'static str) -> Option<T> {
         let found = node.describe();
         self.refuse(node.span, Cause::WrongType { found, expected });
         None
     }
 
-    fn refuse_null(&mut self, entry: &Entry) {
+    fn refuse_null(&mut self, entry: Entry<'a>) {
         if self.empty_fields == EmptyFields::Refused {
-            self.refuse(
-                entry.key_span,
-                Cause::WrongType {
-                    found: "nothing".to_owned(),
-                    expected: "a value",
-                },
-            );
+            let (found, expected) = ("nothing".to_owned(), "a value");
+            self.within(Step::Field(entry.key), |reader| {
+                reader.refuse(entry.key_span, Cause::WrongType { found, expected });
+            });
         }
+    }
+
+    fn refuse_unknown(&mut self, entry: Entry<'a>, known: &[Field]) {
+        let (field, allowed) = (entry.key.to_owned(), names(known));
+        self.within(Step::Field(entry.key), |reader| {
+            reader.refuse(entry.key_span, Cause::UnknownField { field, allowed });
+        });
     }
 
     fn within<T>(&mut self, segment: Step<'a>, read: impl FnOnce(&mut Self) -> T) -> T {
@@ -341,6 +378,12 @@ impl<'a> Reader<'a> {
         self.path.pop();
         value
     }
+}
+
+/// A bit of a name: two names may have the same.
+fn mark(name: &str) -> u64 {
+    let last = name.bytes().next_back().unwrap_or_default();
+    1 << ((name.len() * 5 + usize::from(last)) % 64)
 }
 
 impl Field {

@@ -5,7 +5,7 @@ use palisade_identity::{LabelKey, Requirement, Selector, SelectorError, Source};
 use super::error::Cause;
 use super::reader::{Field, Reader};
 use super::scope;
-use crate::yaml::{Entry, Node, Span};
+use crate::yaml::{Entries, Entry, Node, Span};
 
 /// How the keys of a selector are written.
 #[derive(Clone, Copy)]
@@ -30,12 +30,17 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn selector(self) -> Selector {
-        Selector::new(self.labels.into_iter().chain(self.expressions))
+        Selector::new(self.requirements())
+    }
+
+    pub(super) fn requirements(mut self) -> Vec<Requirement> {
+        self.labels.append(&mut self.expressions);
+        self.labels
     }
 }
 
 /// Reads a label selector, as wide as it stands.
-pub(super) fn read<'a>(reader: &mut Reader<'a>, node: &'a Node, keys: Keys) -> Option<Parts> {
+pub(super) fn read<'a>(reader: &mut Reader<'a>, node: Node<'a>, keys: Keys) -> Option<Parts> {
     let fields = reader.fields(node, &SELECTOR)?;
     let mut parts = Parts {
         labels: Vec::new(),
@@ -43,7 +48,7 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, node: &'a Node, keys: Keys) -> O
     };
     if let Some(entry) = fields.get("matchLabels") {
         reader.field(entry, |reader, node| {
-            for entry in reader.entries(node).unwrap_or_default() {
+            for entry in reader.entries(node).into_iter().flat_map(Entries::iter) {
                 parts.labels.extend(match_label(reader, entry, keys));
             }
         });
@@ -57,16 +62,16 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, node: &'a Node, keys: Keys) -> O
     Some(parts)
 }
 
-fn match_label<'a>(reader: &mut Reader<'a>, entry: &'a Entry, keys: Keys) -> Option<Requirement> {
+fn match_label<'a>(reader: &mut Reader<'a>, entry: Entry<'a>, keys: Keys) -> Option<Requirement> {
     let key = reader.field(entry, |reader, _| {
-        key(reader, entry.key_span, &entry.key, keys)
+        key(reader, entry.key_span, entry.key, keys)
     });
     let value = reader.field(entry, Reader::text);
     let made = Requirement::equals(key?, value?);
     reader.field(entry, |reader, node| accept(reader, node.span, made))
 }
 
-fn expression<'a>(reader: &mut Reader<'a>, node: &'a Node, keys: Keys) -> Option<Requirement> {
+fn expression<'a>(reader: &mut Reader<'a>, node: Node<'a>, keys: Keys) -> Option<Requirement> {
     let fields = reader.fields(node, &EXPRESSION)?;
     let text = |reader: &mut Reader<'a>, field: &'static str| {
         let Some(entry) = fields.get(field) else {
@@ -84,7 +89,7 @@ fn expression<'a>(reader: &mut Reader<'a>, node: &'a Node, keys: Keys) -> Option
     let (entry, text) = key_text?;
     let key = reader.field(entry, |reader, node| key(reader, node.span, text, keys));
     let (key, (entry, operator)) = (key?, operator?);
-    let made = Requirement::parse(&key.to_string(), operator, &values);
+    let made = Requirement::of_texts(key, operator, &values);
     let span = match &made {
         Err(SelectorError::UnknownOperator { .. }) => entry.node.span,
         Err(_) | Ok(_) => fields

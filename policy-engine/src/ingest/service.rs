@@ -11,10 +11,10 @@ use super::scope::reserved;
 use super::selector::{self, Keys};
 use super::warning::Doubt;
 use crate::rule::{GroupReference, Peer, PeerKind, ServiceReference};
-use crate::yaml::Node;
+use crate::yaml::{Entries, Node};
 
 /// An item of `toServices`.
-pub(super) fn service<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+pub(super) fn service<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Peer> {
     let fields = reader.fields(node, &SERVICE)?;
     let named = fields.get("k8sService").map(|entry| {
         reader.field(entry, |reader, node| {
@@ -22,7 +22,7 @@ pub(super) fn service<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Pee
             let namespace = text(reader, &fields, "namespace");
             let name = text(reader, &fields, "serviceName");
             let entry = fields.get("serviceName");
-            if entry.is_none_or(|entry| Reader::is_empty_text(&entry.node)) {
+            if entry.is_none_or(|entry| Reader::is_empty_text(entry.node)) {
                 let field = "serviceName";
                 reader.refuse(fields.span, Cause::Missing { field });
             }
@@ -70,7 +70,7 @@ pub(super) fn service<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Pee
 }
 
 /// An item of `toGroups` or `fromGroups`.
-pub(super) fn group<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+pub(super) fn group<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Peer> {
     let fields = reader.fields(node, &[Field::Known("aws")])?;
     let Some(entry) = fields.get("aws") else {
         reader.refuse(fields.span, Cause::Missing { field: "aws" });
@@ -106,11 +106,11 @@ pub(super) fn labels<'a>(
         return BTreeMap::new();
     };
     reader.field(entry, |reader, node| {
-        let entries = reader.entries(node).unwrap_or_default();
+        let entries = reader.entries(node).into_iter().flat_map(Entries::iter);
         let mut labels = BTreeMap::new();
         for entry in entries {
             if let Some(value) = reader.field(entry, Reader::text) {
-                labels.insert(entry.key.as_str().into(), value.into());
+                labels.insert(entry.key.into(), value.into());
             }
         }
         labels

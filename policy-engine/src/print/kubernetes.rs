@@ -180,7 +180,9 @@ fn is_namespace(key: &LabelKey) -> bool {
 fn is_own_namespace(requirement: &Requirement, resource: &ResourceName) -> bool {
     is_namespace(requirement.key())
         && match (requirement.operator(), &resource.namespace) {
-            (Operator::In(values), Some(own)) => values.as_slice() == std::slice::from_ref(own),
+            (Operator::In(values), Some(own)) => {
+                matches!(values.as_slice(), [value] if value.as_str() == &**own)
+            }
             _ => false,
         }
 }

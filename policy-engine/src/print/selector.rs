@@ -36,7 +36,9 @@ pub(super) fn subject(selector: &Selector, resource: &ResourceName) -> Tree {
     let is_own = |requirement: &Requirement| {
         is_namespace(requirement.key())
             && match (requirement.operator(), &resource.namespace) {
-                (Operator::In(values), Some(own)) => values.as_slice() == [own.clone()],
+                (Operator::In(values), Some(own)) => {
+                    matches!(values.as_slice(), [value] if value.as_str() == &**own)
+                }
                 _ => false,
             }
     };

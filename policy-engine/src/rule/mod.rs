@@ -45,15 +45,18 @@ impl Policy {
     ///
     /// A node gives each of them an identity.
     pub fn prefixes(&self) -> impl Iterator<Item = Prefix> {
-        self.peers().flat_map(|peer| match &peer.kind {
-            PeerKind::Cidr { prefix, except } => [*prefix].iter().chain(except).copied().collect(),
-            PeerKind::CidrGroup { except, .. } => except.clone(),
-            PeerKind::Endpoints
-            | PeerKind::Entity(_)
-            | PeerKind::Fqdn(_)
-            | PeerKind::Group(_)
-            | PeerKind::Nodes
-            | PeerKind::Service(_) => Vec::new(),
+        self.peers().flat_map(|peer| {
+            let (prefix, except) = match &peer.kind {
+                PeerKind::Cidr { prefix, except } => (Some(*prefix), except.as_slice()),
+                PeerKind::CidrGroup { except, .. } => (None, except.as_slice()),
+                PeerKind::Endpoints
+                | PeerKind::Entity(_)
+                | PeerKind::Fqdn(_)
+                | PeerKind::Group(_)
+                | PeerKind::Nodes
+                | PeerKind::Service(_) => (None, [].as_slice()),
+            };
+            prefix.into_iter().chain(except.iter().copied())
         })
     }
 

@@ -1,18 +1,27 @@
 //! From the parser's events to a tree.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Extent, StrInput};
 
-use super::{Document, Entry, Fault, FaultKind, MAX_DEPTH, Node, Scalar, Span, Style, Value};
+use super::tree::{Growing, Open, Stored, StoredEntry, StoredValue};
+use super::{Document, Fault, FaultKind, MAX_DEPTH, Span, Style, json};
 use crate::span::Position;
 
 /// Reads every document of a text.
 ///
 /// A syntax error ends the reading: the document it stands in carries it and is the last.
-pub(crate) fn parse(text: &str) -> Vec<Document> {
+pub(crate) fn parse(text: &str) -> Vec<Document<'_>> {
+    json::parse(text).map_or_else(|| parse_events(text), |document| vec![document])
+}
+
+/// The same by the parser of YAML, whatever the text is.
+pub(super) fn parse_events(text: &str) -> Vec<Document<'_>> {
     let mut builder = Builder {
+        text,
         parser: Parser::new_from_str(text),
+        nodes: Growing::default(),
         faults: Vec::new(),
     };
     let mut documents = Vec::new();
@@ -26,42 +35,43 @@ pub(crate) fn parse(text: &str) -> Vec<Document> {
         match start {
             Ok(document) => documents.push(document),
             Err(Broken(fault)) => {
-                builder.faults.push(fault);
-                documents.push(Document {
-                    start: builder
-                        .faults
-                        .first()
-                        .map_or(Position::START, |f| f.span.start),
-                    root: None,
-                    faults: builder.faults,
-                });
+                let mut faults = std::mem::take(&mut builder.faults);
+                faults.push(fault);
+                let start = faults.first().map_or(Position::START, |one| one.span.start);
+                documents.push(Growing::default().document(start, None, faults));
                 return documents;
             }
         }
     }
 }
 
-struct Builder<'a> {
-    parser: Parser<'a, StrInput<'a>>,
+struct Builder<'t> {
+    text: &'t str,
+    parser: Parser<'t, StrInput<'t>>,
+    nodes: Growing<'t>,
     faults: Vec<Fault>,
 }
 
 /// The text cannot be read any further.
 struct Broken(Fault);
 
-impl<'a> Builder<'a> {
-    fn document(&mut self) -> Result<Document, Broken> {
-        let (event, span) = self.next()?;
-        let root = self.node(event, span, 0)?;
-        Ok(Document {
-            start: span.start,
-            root: root.filter(|node| !node.is_null()),
-            faults: std::mem::take(&mut self.faults),
-        })
+impl<'t> Builder<'t> {
+    fn document(&mut self) -> Result<Document<'t>, Broken> {
+        let (event, extent) = self.next()?;
+        let span = place(extent);
+        let root = self.node(event, extent, 0)?;
+        let faults = std::mem::take(&mut self.faults);
+        Ok(self.nodes.document(span.start, root, faults))
     }
 
     /// The node that starts with `event`; `None` if it was a fault, which is then noted.
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Option<Node>, Broken> {
+    fn node(
+        &mut self,
+        event: Event<'t>,
+        extent: Extent,
+        depth: usize,
+    ) -> Result<Option<Stored<'t>>, Broken> {
+        let span = place(extent);
         if depth > MAX_DEPTH {
             return Err(Broken(Fault {
                 span,
@@ -78,18 +88,15 @@ impl<'a> Builder<'a> {
                     | ScalarStyle::Literal
                     | ScalarStyle::Folded => Style::Quoted,
                 };
-                Value::Scalar(Scalar {
-                    text: text.into_owned(),
-                    style,
-                })
+                StoredValue::Scalar(self.borrowed(text, extent), style)
             }
             Event::SequenceStart(_, tag) => {
                 self.refuse_tag(tag.is_some(), span);
-                Value::Sequence(self.sequence(depth)?)
+                self.sequence(depth)?
             }
             Event::MappingStart(_, tag) => {
                 self.refuse_tag(tag.is_some(), span);
-                Value::Mapping(self.mapping(depth)?)
+                self.mapping(depth)?
             }
             // The parser promises a node here, so what is left is an alias.
             _ => {
@@ -97,65 +104,92 @@ impl<'a> Builder<'a> {
                 return Ok(None);
             }
         };
-        Ok(Some(Node { span, value }))
+        Ok(Some(Stored { span, value }))
     }
 
-    fn sequence(&mut self, depth: usize) -> Result<Vec<Node>, Broken> {
-        let mut items = Vec::new();
+    fn sequence(&mut self, depth: usize) -> Result<StoredValue<'t>, Broken> {
+        let open = self.nodes.open_sequence();
         loop {
             match self.next()? {
-                (Event::SequenceEnd, _) => return Ok(items),
-                (event, span) => items.extend(self.node(event, span, depth + 1)?),
+                (Event::SequenceEnd, _) => return Ok(self.nodes.close_sequence(open)),
+                (event, extent) => {
+                    if let Some(item) = self.node(event, extent, depth + 1)? {
+                        self.nodes.push_item(item);
+                    }
+                }
             }
         }
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<Vec<Entry>, Broken> {
-        let mut entries = Vec::new();
-        // Small mappings, which are nearly all, are searched in place.
-        let mut seen: HashMap<String, Position> = HashMap::new();
+    fn mapping(&mut self, depth: usize) -> Result<StoredValue<'t>, Broken> {
+        let open = self.nodes.open_mapping();
+        let mut seen = HashMap::new();
         loop {
-            let (event, key_span) = self.next()?;
+            let (event, extent) = self.next()?;
             if event == Event::MappingEnd {
-                return Ok(entries);
+                return Ok(self.nodes.close_mapping(open));
             }
-            let key = self.node(event, key_span, depth + 1)?;
-            let (event, span) = self.next()?;
-            let node = self.node(event, span, depth + 1)?;
+            let key_span = place(extent);
+            let key = self.node(event, extent, depth + 1)?;
+            let (event, extent) = self.next()?;
+            let node = self.node(event, extent, depth + 1)?;
             let key = match key.map(|key| key.value) {
-                Some(Value::Scalar(scalar)) => scalar.text,
-                Some(Value::Mapping(_) | Value::Sequence(_)) => {
+                Some(StoredValue::Scalar(text, _)) => text,
+                Some(StoredValue::Mapping(_) | StoredValue::Sequence(_)) => {
                     self.fault(key_span, FaultKind::KeyNotText);
                     continue;
                 }
                 None => continue,
             };
-            let first = if entries.len() < SMALL {
-                let entry = entries.iter().find(|entry: &&Entry| entry.key == key);
-                entry.map(|entry| entry.key_span.start)
-            } else {
-                if entries.len() == SMALL && seen.is_empty() {
-                    let known = entries.iter();
-                    seen.extend(known.map(|entry| (entry.key.clone(), entry.key_span.start)));
-                }
-                seen.get(&key).copied()
-            };
-            if let Some(first) = first {
+            if let Some(first) = self.first(open, &key, &mut seen) {
+                let key = key.into_owned();
                 self.fault(key_span, FaultKind::DuplicateKey { key, first });
                 continue;
             }
-            if entries.len() >= SMALL {
+            if !seen.is_empty() {
                 seen.insert(key.clone(), key_span.start);
             }
             // The fault that stands in the place of a value has been noted.
             if let Some(node) = node {
-                entries.push(Entry {
+                self.nodes.push_entry(StoredEntry {
                     key,
                     key_span,
                     node,
                 });
             }
         }
+    }
+
+    /// Where a key stood first in an open mapping. Small mappings, which are nearly all, are
+    /// searched in place, and what large ones hold is noted.
+    fn first(
+        &self,
+        open: Open,
+        key: &str,
+        seen: &mut HashMap<Cow<'t, str>, Position>,
+    ) -> Option<Position> {
+        let entries = self.nodes.entries(open);
+        if entries.len() < SMALL {
+            let entry = entries.iter().find(|entry| entry.key == key);
+            return entry.map(|entry| entry.key_span.start);
+        }
+        if seen.is_empty() {
+            let known = entries.iter();
+            seen.extend(known.map(|entry| (entry.key.clone(), entry.key_span.start)));
+        }
+        seen.get(key).copied()
+    }
+
+    /// The text of a scalar as a piece of the document's text, if it stands there as it is.
+    fn borrowed(&self, text: Cow<'t, str>, extent: Extent) -> Cow<'t, str> {
+        // Places count characters. Where those are not bytes the piece is another text, if any.
+        let whole = self.text.get(extent.start.index()..extent.end.index());
+        let quoted = whole.map(|whole| whole.trim_start_matches(QUOTES).trim_end_matches(QUOTES));
+        [whole, quoted]
+            .into_iter()
+            .flatten()
+            .find(|piece| *piece == text)
+            .map_or(text, Cow::Borrowed)
     }
 
     fn refuse_tag(&mut self, tagged: bool, span: Span) {
@@ -168,31 +202,29 @@ impl<'a> Builder<'a> {
         self.faults.push(Fault { span, kind });
     }
 
-    fn next(&mut self) -> Result<(Event<'a>, Span), Broken> {
+    fn next(&mut self) -> Result<(Event<'t>, Extent), Broken> {
         match self.parser.next_event() {
-            Some(Ok((event, span))) => Ok((event, extent(span.start, span.end))),
+            Some(Ok((event, extent))) => Ok((event, extent)),
             Some(Err(error)) => Err(broken(&error)),
-            None => Ok((
-                Event::StreamEnd,
-                Span {
-                    start: Position::START,
-                    length: 0,
-                },
-            )),
+            None => {
+                let start = Marker::new(0, 1, 0);
+                Ok((Event::StreamEnd, Extent::empty(start)))
+            }
         }
     }
 }
 
 fn broken(error: &ScanError) -> Broken {
     Broken(Fault {
-        span: extent(*error.marker(), *error.marker()),
+        span: place(Extent::empty(*error.marker())),
         kind: FaultKind::Syntax {
             detail: error.info().to_owned(),
         },
     })
 }
 
-fn extent(start: Marker, end: Marker) -> Span {
+fn place(extent: Extent) -> Span {
+    let (start, end) = (extent.start, extent.end);
     let length = if start.line() == end.line() {
         end.col().saturating_sub(start.col())
     } else {
@@ -214,11 +246,14 @@ fn clamp(number: usize) -> u32 {
 /// Up to so many keys are compared one by one.
 const SMALL: usize = 16;
 
+const QUOTES: [char; 2] = ['"', '\''];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::Value;
 
-    fn only(text: &str) -> Document {
+    fn only(text: &str) -> Document<'_> {
         let mut documents = parse(text);
         assert_eq!(documents.len(), 1, "{documents:?}");
         documents.remove(0)
@@ -235,19 +270,21 @@ mod tests {
     #[test]
     fn keys_and_values_know_their_places() {
         let document = only("a:\n  - port: \"80\"\n");
-        let Some(Value::Mapping(entries)) = document.root.map(|root| root.value) else {
+        let Some(Value::Mapping(entries)) = document.root().map(|root| root.value) else {
             panic!("a mapping");
         };
-        let Value::Sequence(items) = &entries[0].node.value else {
+        let Value::Sequence(items) = entries.at(0).unwrap().node.value else {
             panic!("a list");
         };
-        assert_eq!(items[0].span.start.to_string(), "2:5");
-        let Value::Mapping(port) = &items[0].value else {
+        let item = items.iter().next().unwrap();
+        assert_eq!(item.span.start.to_string(), "2:5");
+        let Value::Mapping(port) = item.value else {
             panic!("a mapping");
         };
-        assert_eq!(port[0].key_span.start.to_string(), "2:5");
-        assert_eq!(port[0].node.span.start.to_string(), "2:11");
-        assert_eq!(port[0].node.span.length, 4);
+        let port = port.at(0).unwrap();
+        assert_eq!(port.key_span.start.to_string(), "2:5");
+        assert_eq!(port.node.span.start.to_string(), "2:11");
+        assert_eq!(port.node.span.length, 4);
     }
 
     #[test]
@@ -287,7 +324,7 @@ mod tests {
     #[test]
     fn a_text_may_hold_many_documents_and_the_broken_one_is_the_last() {
         let documents = parse("---\na: 1\n---\n---\nb: [\n---\nc: 1\n");
-        let roots: Vec<bool> = documents.iter().map(|d| d.root.is_some()).collect();
+        let roots: Vec<bool> = documents.iter().map(|d| d.root().is_some()).collect();
         assert_eq!(roots, [true, false, false]);
         assert!(documents[0].faults.is_empty());
         assert_eq!(documents[2].faults.len(), 1);

@@ -1,9 +1,9 @@
 //! What a scalar means: text, or one of the things that YAML takes unquoted words for.
 
 /// A scalar as it was written.
-#[derive(Debug)]
-pub(crate) struct Scalar {
-    pub(crate) text: String,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scalar<'a> {
+    pub(crate) text: &'a str,
     pub(crate) style: Style,
 }
 
@@ -26,10 +26,10 @@ pub(crate) enum Meaning {
     Word,
 }
 
-impl Scalar {
+impl Scalar<'_> {
     pub(crate) fn meaning(&self) -> Meaning {
         match self.style {
-            Style::Plain => plain(&self.text),
+            Style::Plain => plain(self.text),
             Style::Quoted => Meaning::Text,
         }
     }
@@ -63,7 +63,7 @@ fn plain(text: &str) -> Meaning {
 
 fn is_word(text: &str) -> bool {
     const WORDS: [&str; 6] = ["n", "no", "off", "on", "y", "yes"];
-    text.len() <= 3 && WORDS.contains(&text.to_ascii_lowercase().as_str())
+    text.len() <= 3 && WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 fn number(text: &str) -> Meaning {

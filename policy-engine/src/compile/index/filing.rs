@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use palisade_abi::Prefix;
-use palisade_identity::{Label, LabelSet, Operator, Requirement, Selector, Source};
+use palisade_identity::{Label, LabelSet, Operator, Requirement, Selector, Source, Text};
 
 use super::super::hash::Map;
 
@@ -13,7 +13,7 @@ use super::super::hash::Map;
 pub(super) struct Filing {
     by_label: Map<Label, Vec<u32>>,
     /// Those that take a label from any source.
-    by_value: Map<Arc<str>, Map<Arc<str>, Vec<u32>>>,
+    by_value: Map<Arc<str>, Map<Text, Vec<u32>>>,
     by_key: Map<Arc<str>, Vec<u32>>,
     by_prefix: Map<(u128, u8), Vec<u32>>,
     /// The lengths of the prefixes that selectors name.

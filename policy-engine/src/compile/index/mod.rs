@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use palisade_abi::{Address, Prefix};
-use palisade_identity::{Label, LabelKey, LabelSet, Operator, Requirement, Selector, Source};
+use palisade_identity::{
+    Label, LabelKey, LabelSet, Operator, Requirement, Selector, Source, Text,
+};
 
 use self::filing::Filing;
 use self::lists::{List, intersect, subtract};
@@ -181,7 +183,7 @@ impl Index {
                     .filter_map(|(_, place)| self.having.get(place as usize).map(Vec::as_slice)),
             ),
         };
-        let with_value = |values: &[Arc<str>]| {
+        let with_value = |values: &[Text]| {
             List::union(values.iter().flat_map(|value| {
                 let labels = self
                     .sources(key)

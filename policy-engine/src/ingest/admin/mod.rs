@@ -36,7 +36,7 @@ struct Place {
 /// Reads a spec and adds its rules, ingress first.
 pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     scope: &Scope,
     rules: &mut Vec<Rule>,
 ) {
@@ -47,7 +47,7 @@ pub(super) fn read<'a>(
         return;
     };
     let place = place(reader, &fields, &dialect);
-    let subject = subject::read(reader, &fields, &dialect, scope);
+    let subject = subject::read(reader, &fields, &dialect);
     let subject = Subject::Endpoints(subject.unwrap_or_else(Selector::everything));
     for section in &SECTIONS {
         let Some(list) = fields.get(section.name) else {
@@ -102,7 +102,7 @@ fn place<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, dialect: &Dialect) ->
     }
 }
 
-fn priority<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
+fn priority<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<u16> {
     let number = reader.integer(node)?;
     let priority = u16::try_from(number).ok().filter(|number| *number <= 1000);
     if priority.is_none() {
@@ -124,11 +124,11 @@ struct Part {
 
 fn rule<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     section: &Section,
     dialect: &Dialect,
     scope: &Scope,
-) -> Option<(&'a Node, Part)> {
+) -> Option<(Node<'a>, Part)> {
     let fields = reader.fields(node, &dialect.rule(section.peers))?;
     if let Some(entry) = fields.get("name") {
         reader.field(entry, check_name);
@@ -149,7 +149,7 @@ fn rule<'a>(
     Some((node, part))
 }
 
-fn check_name<'a>(reader: &mut Reader<'a>, node: &'a Node) {
+fn check_name<'a>(reader: &mut Reader<'a>, node: Node<'a>) {
     let long = |text: &str| text.chars().count() > MAX_NAME;
     if reader.text(node).is_some_and(long) {
         let (rule, instead) = (
@@ -165,7 +165,7 @@ fn required<'a, T>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
     field: &'static str,
-    read: impl FnOnce(&mut Reader<'a>, &'a Node) -> Option<T>,
+    read: impl FnOnce(&mut Reader<'a>, Node<'a>) -> Option<T>,
 ) -> Option<T> {
     if let Some(entry) = fields.get(field) {
         reader.field(entry, read)
@@ -178,23 +178,24 @@ fn required<'a, T>(
 /// The one field of a mapping that holds one of several; refuses none and two.
 fn only<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     known: &[Field],
     missing: &'static str,
     several: &'static str,
-) -> Option<&'a Entry> {
+) -> Option<Entry<'a>> {
     let before = reader.error_count();
     let fields = reader.fields(node, known)?;
-    match fields.entries() {
-        [one] => return Some(one),
-        [] => {
+    let mut entries = fields.entries();
+    match (entries.next(), entries.next()) {
+        (Some(one), None) => return Some(one),
+        (None, _) => {
             // A field that the mapping may not have has been refused already.
             if reader.error_count() == before {
                 let field = missing;
                 reader.refuse(node.span, Cause::Missing { field });
             }
         }
-        [_, second, ..] => {
+        (Some(_), Some(second)) => {
             let (rule, instead) = (several, "keep one, and say the other apart from it");
             reader.field(second, |reader, _| {
                 reader.refuse(second.key_span, Cause::Conflict { rule, instead });
@@ -205,15 +206,15 @@ fn only<'a>(
 }
 
 /// Refuses a list that has more items than the schema of the resource allows.
-fn check_count(reader: &mut Reader<'_>, node: &Node, max: usize) {
+fn check_count(reader: &mut Reader<'_>, node: Node<'_>, max: usize) {
     if let Some(found) = count(node).filter(|found| *found > max) {
         reader.refuse(node.span, Cause::TooMany { found, max });
     }
 }
 
 /// Refuses a list without items, which the schema does not take either.
-fn check_some<'a>(reader: &mut Reader<'a>, entry: &'a Entry, field: &'static str) {
-    if count(&entry.node) == Some(0) {
+fn check_some<'a>(reader: &mut Reader<'a>, entry: Entry<'a>, field: &'static str) {
+    if count(entry.node) == Some(0) {
         reader.field(entry, |reader, node| {
             reader.refuse(node.span, Cause::Missing { field });
         });
@@ -221,7 +222,7 @@ fn check_some<'a>(reader: &mut Reader<'a>, entry: &'a Entry, field: &'static str
 }
 
 /// The items of a list; `None` if it is no list.
-fn count(node: &Node) -> Option<usize> {
+fn count(node: Node<'_>) -> Option<usize> {
     match &node.value {
         Value::Sequence(items) => Some(items.len()),
         Value::Mapping(_) | Value::Scalar(_) => None,

@@ -47,7 +47,7 @@ pub(super) fn read<'a>(
 
 fn item<'a>(
     reader: &mut Reader<'a>,
-    node: &'a Node,
+    node: Node<'a>,
     section: &Section,
     effect: Option<Effect>,
     dialect: &Dialect,
@@ -67,7 +67,7 @@ fn item<'a>(
         missing,
         "an item names its peers in two ways",
     )?;
-    match entry.key.as_str() {
+    match entry.key {
         "nodes" => nodes(reader, entry),
         "networks" => several(reader, entry, cidr::network),
         "domainNames" => {
@@ -77,7 +77,7 @@ fn item<'a>(
             several(reader, entry, domain)
         }
         _ => {
-            let pods = subject::pods(reader, entry, dialect, scope)?;
+            let pods = subject::pods(reader, entry, dialect)?;
             let pods = scope.confine(pods);
             Some(vec![peers::endpoints_peer(reader, node, pods)])
         }
@@ -88,7 +88,7 @@ fn item<'a>(
 ///
 /// In Cilium's model the node that a pod runs on is its host and not one of the nodes. Where
 /// addresses select whoever has them, it is.
-fn nodes<'a>(reader: &mut Reader<'a>, entry: &'a Entry) -> Option<Vec<Peer>> {
+fn nodes<'a>(reader: &mut Reader<'a>, entry: Entry<'a>) -> Option<Vec<Peer>> {
     reader.field(entry, |reader, node| {
         if reader.options.node_labels == NodeLabels::Unknown {
             let (rule, instead) = (
@@ -121,8 +121,8 @@ fn nodes<'a>(reader: &mut Reader<'a>, entry: &'a Entry) -> Option<Vec<Peer>> {
 /// A list of peers of one kind inside an item.
 fn several<'a>(
     reader: &mut Reader<'a>,
-    entry: &'a Entry,
-    read: impl FnMut(&mut Reader<'a>, &'a Node) -> Option<Peer>,
+    entry: Entry<'a>,
+    read: impl FnMut(&mut Reader<'a>, Node<'a>) -> Option<Peer>,
 ) -> Option<Vec<Peer>> {
     check_some(reader, entry, "an item");
     reader.field(entry, |reader, node| {
@@ -131,7 +131,7 @@ fn several<'a>(
     })
 }
 
-fn refuse_names<'a>(reader: &mut Reader<'a>, entry: &'a Entry) {
+fn refuse_names<'a>(reader: &mut Reader<'a>, entry: Entry<'a>) {
     let (rule, instead) = (
         "a rule that does not allow names domains",
         "deny by networks, and allow the names before",
@@ -142,7 +142,7 @@ fn refuse_names<'a>(reader: &mut Reader<'a>, entry: &'a Entry) {
 }
 
 /// A name, or `*.` and a name: every name below it, however deep.
-fn domain<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Peer> {
+fn domain<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Peer> {
     let text = reader.text(node)?;
     let (stars, name) = match text.strip_prefix("*.") {
         Some(name) => ("**.", name),

@@ -35,7 +35,7 @@ pub(super) fn read<'a>(
 }
 
 /// Refuses names of ports beside peers that have no named ports.
-pub(super) fn check<'a>(reader: &mut Reader<'a>, entry: &'a Entry, ports: &Ports, peers: &Peers) {
+pub(super) fn check<'a>(reader: &mut Reader<'a>, entry: Entry<'a>, ports: &Ports, peers: &Peers) {
     let Ports::Some(ports) = ports else {
         return;
     };
@@ -58,7 +58,7 @@ pub(super) fn check<'a>(reader: &mut Reader<'a>, entry: &'a Entry, ports: &Ports
 }
 
 /// An item of `ports`: a number, a range or a name.
-fn port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>> {
+fn port<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Vec<PortRule>> {
     let entry = only(
         reader,
         node,
@@ -66,7 +66,7 @@ fn port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>> {
         "portNumber, portRange or namedPort",
         "an item says its ports in two ways",
     )?;
-    let known: &[Field] = match entry.key.as_str() {
+    let known: &[Field] = match entry.key {
         "namedPort" => return reader.field(entry, |reader, value| named(reader, node, value)),
         "portNumber" => &PORT_NUMBER,
         _ => &PORT_RANGE,
@@ -89,7 +89,7 @@ fn port<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>> {
 }
 
 /// An item of `protocols`: a protocol and its ports, or a name.
-fn protocol<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>> {
+fn protocol<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Vec<PortRule>> {
     let entry = only(
         reader,
         node,
@@ -97,7 +97,7 @@ fn protocol<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>
         "tcp, udp, sctp or destinationNamedPort",
         "an item names two protocols",
     )?;
-    let protocol = match entry.key.as_str() {
+    let protocol = match entry.key {
         "destinationNamedPort" => {
             return reader.field(entry, |reader, value| named(reader, node, value));
         }
@@ -112,7 +112,7 @@ fn protocol<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Vec<PortRule>
     Some(vec![numbered(reader, node, protocol, numbers)])
 }
 
-fn destination<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<RangeInclusive<u16>> {
+fn destination<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<RangeInclusive<u16>> {
     let entry = only(
         reader,
         node,
@@ -144,7 +144,7 @@ fn range<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>) -> Option<RangeInclus
     None
 }
 
-fn number<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
+fn number<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<u16> {
     let number = reader.integer(node)?;
     let port = u16::try_from(number).ok().filter(|port| *port > 0);
     if port.is_none() {
@@ -155,7 +155,7 @@ fn number<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u16> {
 }
 
 /// A name stands for a port of whichever protocol the container gave it to.
-fn named<'a>(reader: &mut Reader<'a>, item: &'a Node, node: &'a Node) -> Option<Vec<PortRule>> {
+fn named<'a>(reader: &mut Reader<'a>, item: Node<'a>, node: Node<'a>) -> Option<Vec<PortRule>> {
     let name = reader.text(node)?;
     if !is_name(name) {
         let found = name.to_owned();
@@ -174,7 +174,7 @@ fn named<'a>(reader: &mut Reader<'a>, item: &'a Node, node: &'a Node) -> Option<
 
 fn numbered(
     reader: &Reader<'_>,
-    node: &Node,
+    node: Node<'_>,
     protocol: Protocol,
     numbers: RangeInclusive<u16>,
 ) -> PortRule {

@@ -16,7 +16,6 @@ pub(super) fn read<'a>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
     dialect: &Dialect,
-    scope: &Scope,
 ) -> Option<Selector> {
     let Some(entry) = fields.get("subject") else {
         let field = "subject";
@@ -31,16 +30,15 @@ pub(super) fn read<'a>(
             "namespaces or pods",
             "a subject is chosen in two ways",
         )?;
-        pods(reader, entry, dialect, scope)
+        pods(reader, entry, dialect)
     })
 }
 
 /// The pods of a field `namespaces` or `pods`.
 pub(super) fn pods<'a>(
     reader: &mut Reader<'a>,
-    entry: &'a Entry,
+    entry: Entry<'a>,
     dialect: &Dialect,
-    scope: &Scope,
 ) -> Option<Selector> {
     let (namespaces, pods) = reader.field(entry, |reader, node| {
         if entry.key == "namespaces" {
@@ -61,10 +59,10 @@ pub(super) fn pods<'a>(
         let pods = part("podSelector", Keys::Pod, false);
         Some((namespaces?, pods?))
     })?;
-    Some(scope.pods_of(pods, &namespaces))
+    Some(Scope::pods_of(&pods, &namespaces))
 }
 
-fn selector<'a>(reader: &mut Reader<'a>, node: &'a Node, keys: Keys) -> Option<Selector> {
+fn selector<'a>(reader: &mut Reader<'a>, node: Node<'a>, keys: Keys) -> Option<Selector> {
     selector::read(reader, node, keys).map(selector::Parts::selector)
 }
 

@@ -9,7 +9,7 @@ use crate::rule::{HeaderMatch, HttpRule, MismatchAction};
 use crate::yaml::Node;
 
 /// Reads an item of `rules.http`.
-pub(super) fn rule<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<HttpRule> {
+pub(super) fn rule<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<HttpRule> {
     let fields = reader.fields(node, &RULE)?;
     let headers = fields.get("headers").and_then(|entry| {
         reader.field(entry, |reader, node| {
@@ -41,7 +41,7 @@ fn expression<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, name: &str) -> O
     Some(text.into())
 }
 
-fn header_match<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<HeaderMatch> {
+fn header_match<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<HeaderMatch> {
     let fields = reader.fields(node, &HEADER_MATCH)?;
     let name = required(reader, &fields, "name");
     let mismatch = fields.get("mismatch").and_then(|entry| {

@@ -9,7 +9,7 @@ use crate::rule::KafkaRule;
 use crate::yaml::Node;
 
 /// Reads an item of `rules.kafka`.
-pub(super) fn rule<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<KafkaRule> {
+pub(super) fn rule<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<KafkaRule> {
     let fields = reader.fields(node, &RULE)?;
     let role = word(reader, &fields, "role", "the role", &ROLES);
     let api_key = word(reader, &fields, "apiKey", "the API key", &API_KEYS);

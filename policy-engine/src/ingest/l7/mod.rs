@@ -62,8 +62,8 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, site: &Site
 /// The application rules and what they demand; exactly one kind may be there.
 fn rules<'a>(
     reader: &mut Reader<'a>,
-    entry: &Entry,
-    node: &'a Node,
+    entry: Entry<'_>,
+    node: Node<'a>,
     site: &Site<'_>,
 ) -> (L7Rules, Rules) {
     let Some(fields) = reader.fields(node, &RULES) else {
@@ -122,17 +122,17 @@ fn list<'a, T>(
     reader: &mut Reader<'a>,
     fields: &Fields<'a>,
     name: &str,
-    read: impl FnMut(&mut Reader<'a>, &'a Node) -> Option<T>,
+    read: impl FnMut(&mut Reader<'a>, Node<'a>) -> Option<T>,
 ) -> Option<Vec<T>> {
     let entry = fields.get(name)?;
     reader.field(entry, |reader, node| reader.items(node, read))
 }
 
-fn has_items(entry: &Entry) -> bool {
+fn has_items(entry: Entry<'_>) -> bool {
     matches!(&entry.node.value, Value::Sequence(items) if !items.is_empty())
 }
 
-fn check_kinds(reader: &mut Reader<'_>, entry: &Entry, fields: &Fields<'_>, has_protocol: bool) {
+fn check_kinds(reader: &mut Reader<'_>, entry: Entry<'_>, fields: &Fields<'_>, has_protocol: bool) {
     let has = |name| usize::from(fields.has(name));
     let kinds = has("http") + has("kafka") + has("dns");
     if kinds + usize::from(has_protocol) > 1 || kinds + has("l7") > 1 {
@@ -153,7 +153,7 @@ fn check_kinds(reader: &mut Reader<'_>, entry: &Entry, fields: &Fields<'_>, has_
 }
 
 /// Whether a proxy may stand here at all.
-fn check_site<'a>(reader: &mut Reader<'a>, entry: &'a Entry, site: &Site<'_>, rules: &L7Rules) {
+fn check_site<'a>(reader: &mut Reader<'a>, entry: Entry<'a>, site: &Site<'_>, rules: &L7Rules) {
     let for_host = site.direction == Direction::Ingress
         || matches!(rules, L7Rules::Http(_) | L7Rules::Kafka(_));
     let conflict = if site.is_host && for_host {
@@ -177,9 +177,9 @@ fn check_site<'a>(reader: &mut Reader<'a>, entry: &'a Entry, site: &Site<'_>, ru
 }
 
 /// An item of `l7`: what a request must say, key by key.
-fn pairs<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<BTreeMap<Arc<str>, Arc<str>>> {
+fn pairs<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<BTreeMap<Arc<str>, Arc<str>>> {
     let mut pairs = BTreeMap::new();
-    for entry in reader.entries(node)? {
+    for entry in reader.entries(node)?.iter() {
         if entry.key.is_empty() {
             let (what, found) = ("the key", String::new());
             let allowed = "a key has characters";
@@ -193,7 +193,7 @@ fn pairs<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<BTreeMap<Arc<str
             );
         }
         if let Some(value) = reader.field(entry, Reader::text) {
-            pairs.insert(entry.key.as_str().into(), value.into());
+            pairs.insert(entry.key.into(), value.into());
         }
     }
     Some(pairs)
@@ -218,7 +218,7 @@ fn required<'a>(
     if found.is_none()
         && fields
             .get(field)
-            .is_none_or(|entry| Reader::is_empty_text(&entry.node))
+            .is_none_or(|entry| Reader::is_empty_text(entry.node))
     {
         reader.refuse(fields.span, Cause::Missing { field });
     }

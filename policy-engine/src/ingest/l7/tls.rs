@@ -56,7 +56,7 @@ pub(super) fn listener<'a>(
 }
 
 /// The name of the configuration, and whether it is one of a namespace.
-fn config<'a>(reader: &mut Reader<'a>, node: &'a Node, site: &Site<'_>) -> Option<(&'a str, bool)> {
+fn config<'a>(reader: &mut Reader<'a>, node: Node<'a>, site: &Site<'_>) -> Option<(&'a str, bool)> {
     let fields = reader.fields(node, &CONFIG)?;
     let name = required(reader, &fields, "name");
     let namespaced = match fields.get("kind") {
@@ -91,7 +91,7 @@ fn qualified(namespace: &str, config: &str, name: &str) -> Arc<str> {
     }
 }
 
-fn priority<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<u8> {
+fn priority<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<u8> {
     let number = reader.integer(node)?;
     let (lowest, highest) = match reader.options.level {
         Level::Agent => (0, i64::from(u8::MAX)),
@@ -140,7 +140,7 @@ pub(super) fn server_names<'a>(
     names.unwrap_or_default()
 }
 
-fn server_name<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<Arc<str>> {
+fn server_name<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<Arc<str>> {
     let text = reader.text(node)?;
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'*');
     let is_name = text.len() <= MAX_NAME
@@ -190,7 +190,7 @@ pub(super) fn context<'a>(
 }
 
 /// The name of a secret.
-pub(super) fn secret<'a>(reader: &mut Reader<'a>, node: &'a Node) -> Option<SecretName> {
+pub(super) fn secret<'a>(reader: &mut Reader<'a>, node: Node<'a>) -> Option<SecretName> {
     let fields = reader.fields(node, &SECRET)?;
     let name = required(reader, &fields, "name");
     let namespace = text(reader, &fields, "namespace").map(Arc::from);
