@@ -77,7 +77,9 @@ impl Label {
         if key.is_empty() {
             return Err(LabelError::EmptyKey { text: text() });
         }
-        if let Some(character) = forbidden(key, "=;").or_else(|| forbidden(value, ";")) {
+        if !is_plain(key, value)
+            && let Some(character) = forbidden(key, "=;").or_else(|| forbidden(value, ";"))
+        {
             return Err(LabelError::ForbiddenCharacter {
                 text: text(),
                 character,
@@ -208,13 +210,18 @@ impl Hash for Parts {
     }
 }
 
+/// Whether a key and a value are of characters that are never forbidden, as nearly all are. Their
+/// bytes tell, many at once.
+fn is_plain(key: &str, value: &str) -> bool {
+    let all = |text: &str, mark: u8| {
+        let is_good = |b: u8| b.is_ascii_graphic() && b != b';' && b != mark;
+        text.bytes().fold(true, |all, b| all & is_good(b))
+    };
+    all(key, b'=') && all(value, b';')
+}
+
 /// The first character that would make the canonical key of a label set ambiguous.
 fn forbidden(text: &str, marks: &str) -> Option<char> {
-    // Nearly every text is plain, and then its bytes tell.
-    let is_plain = |b: u8| b.is_ascii_graphic() && !marks.as_bytes().contains(&b);
-    if text.bytes().all(is_plain) {
-        return None;
-    }
     text.chars().find(|c| c.is_control() || marks.contains(*c))
 }
 

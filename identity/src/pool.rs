@@ -1,5 +1,6 @@
 use std::hash::BuildHasher as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -32,8 +33,9 @@ pub struct LabelPool {
     /// The first label of each key.
     keys: Map<Text, u32>,
     shape: Shape,
-    /// The labels of a list while it is read.
+    /// The labels of a list while it is read, as they stand there and in order.
     found: Vec<u32>,
+    sorted: Vec<Label>,
 }
 
 /// A label, where its text stands, and the first label of the same key.
@@ -63,23 +65,26 @@ impl LabelPool {
         I::Item: AsRef<str>,
     {
         let mut found = std::mem::take(&mut self.found);
+        let mut sorted = std::mem::take(&mut self.sorted);
         found.clear();
         for text in texts {
             found.push(self.number(text.as_ref())?);
         }
         let keys = found.iter().filter_map(|one| Some(self.pooled(*one)?.key));
         if !keys.eq(self.shape.keys.iter().copied()) {
-            self.shape = self.shape_of(&found);
+            let mut shape = std::mem::take(&mut self.shape);
+            self.fit(&mut shape, &found);
+            self.shape = shape;
         }
         let labels = self.shape.order.iter().filter_map(|at| found.get(*at));
         let labels = labels.filter_map(|one| Some(self.pooled(*one)?.label.clone()));
-        let mut sorted = Vec::with_capacity(found.len());
         sorted.extend(labels);
-        self.found = found;
+        let labels: Arc<[Label]> = sorted.drain(..).collect();
+        (self.found, self.sorted) = (found, sorted);
         if self.shape.repeats_keys {
-            LabelSet::try_from(sorted)
+            LabelSet::try_from(labels.to_vec())
         } else {
-            Ok(LabelSet::of_sorted(sorted.into()))
+            Ok(LabelSet::of_sorted(labels))
         }
     }
 
@@ -121,20 +126,19 @@ impl LabelPool {
         *self.keys.entry(label.key_text().clone()).or_insert(number)
     }
 
-    /// The order of labels by their keys.
-    fn shape_of(&self, found: &[u32]) -> Shape {
-        let key = |at: &usize| {
-            let number = found.get(*at)?;
-            Some(self.pooled(*number)?.label.key())
-        };
-        let mut order: Vec<usize> = (0..found.len()).collect();
-        order.sort_by(|a, b| key(a).cmp(&key(b)));
+    /// Makes a shape that of a list.
+    fn fit(&self, shape: &mut Shape, found: &[u32]) {
+        let pooled = |at: &usize| found.get(*at).and_then(|one| self.pooled(*one));
+        let text = |at: &usize| pooled(at).map(|one| one.label.key());
+        shape.keys.clear();
         let keys = found.iter().filter_map(|one| Some(self.pooled(*one)?.key));
-        Shape {
-            keys: keys.collect(),
-            repeats_keys: !order.is_sorted_by(|a, b| key(a) < key(b)),
-            order,
-        }
+        shape.keys.extend(keys);
+        shape.order.clear();
+        shape.order.extend(0..found.len());
+        shape.order.sort_by(|a, b| text(a).cmp(&text(b)));
+        let mut pairs = shape.order.iter().zip(shape.order.iter().skip(1));
+        let key = |at: &usize| pooled(at).map(|one| one.key);
+        shape.repeats_keys = pairs.any(|(a, b)| key(a) == key(b));
     }
 
     fn pooled(&self, number: u32) -> Option<&Pooled> {

@@ -88,10 +88,20 @@ impl FromStr for Source {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|source| source.as_str() == text)
-            .ok_or_else(|| SourceError { text: text.into() })
+        Ok(match text {
+            "any" => Self::Any,
+            "cidr" => Self::Cidr,
+            "cidrgroup" => Self::CidrGroup,
+            "cni" => Self::Cni,
+            "container" => Self::Container,
+            "directory" => Self::Directory,
+            "fqdn" => Self::Fqdn,
+            "k8s" => Self::K8s,
+            "node" => Self::Node,
+            "reserved" => Self::Reserved,
+            "unspec" => Self::Unspec,
+            _ => return Err(SourceError { text: text.into() }),
+        })
     }
 }
 
@@ -102,15 +112,29 @@ pub(crate) fn split(text: &str) -> Result<(Option<Source>, &str), SourceError> {
     if let Some(name) = text.strip_prefix('$') {
         return Ok((Some(Source::Reserved), name));
     }
-    let key_end = text.find('=').unwrap_or(text.len());
-    match text.split_once(':') {
-        Some((source, rest)) if source.len() < key_end => match source {
-            "" => Ok((None, rest)),
-            source => Ok((Some(source.parse()?), rest)),
-        },
+    match text.bytes().position(|b| b == b':' || b == b'=') {
+        Some(0) if text.starts_with(':') => Ok((None, text.get(1..).unwrap_or_default())),
+        Some(at) if text.as_bytes().get(at) == Some(&b':') => {
+            let (source, rest) = text.split_at(at);
+            let rest = rest.get(1..).unwrap_or_default();
+            Ok((Some(source.parse()?), rest))
+        }
         Some(_) | None => match text.strip_prefix("reserved.") {
             Some(name) => Ok((Some(Source::Reserved), name)),
             None => Ok((None, text)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_is_read_as_it_is_printed() {
+        for source in Source::ALL {
+            assert_eq!(source.to_string().parse(), Ok(source));
+        }
+        assert!("k8".parse::<Source>().is_err());
     }
 }

@@ -6,10 +6,12 @@
     reason = "a test that meets something unexpected fails"
 )]
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use palisade_policy::{
-    Effect, Kind, NodeLabels, Options, Policy, PortMatch, Ports, Priority, ingest, print,
+    CidrGroup, CidrMatch, Effect, Kind, NodeLabels, Options, Peers, Policy, PortMatch, Ports,
+    Priority, Tier, ingest, print,
 };
 use palisade_testkit::cases;
 use proptest::prelude::*;
@@ -38,6 +40,93 @@ proptest! {
         let printed = print::policy(&policy).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let again = read(&printed);
         prop_assert_eq!(placeless(&again), placeless(&policy), "{}\n{}", text, printed);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn a_policy_of_administrators_reads_back_as_the_same_rules(
+        (text, outside) in (administrators(), any::<bool>())
+    ) {
+        let options = Options {
+            cidr_match: if outside { CidrMatch::Outside } else { CidrMatch::Everybody },
+            node_labels: NodeLabels::Known,
+            ..Options::default()
+        };
+        let policy = read_with(&text, &options);
+        let printed = print::policy(&policy).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let again = read_with(&printed, &options);
+        prop_assert_eq!(placeless(&again), placeless(&policy), "{}\n{}", text, printed);
+        prop_assert_eq!(print::policy(&again).unwrap(), printed);
+    }
+
+    #[test]
+    fn a_cidr_group_reads_back_as_the_same_group(
+        name in "[a-z]{1,9}(\\.[a-z0-9]{1,9})?",
+        labels in proptest::collection::btree_map("[a-z]{1,5}(/[a-z]{1,5})?", "[a-zA-Z0-9]{0,5}", 0..4),
+        prefixes in proptest::collection::vec((any::<u32>(), 0_u8..=32), 0..5),
+    ) {
+        let labels: Vec<String> =
+            labels.iter().map(|(key, value)| format!("'{key}': '{value}'")).collect();
+        let prefixes: Vec<String> = prefixes
+            .iter()
+            .map(|(address, length)| format!("{}/{length}", Ipv4Addr::from_bits(*address)))
+            .chain(["'fd00::/8'".to_owned()])
+            .collect();
+        let text = format!(
+            "{{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {{name: '{name}', labels: \
+             {{{}}}}}, spec: {{externalCIDRs: [{}]}}}}",
+            labels.join(", "),
+            prefixes.join(", "),
+        );
+        let read = |text: &str| {
+            ingest::read("g.yaml", text, &Options::default()).unwrap().cidr_groups.remove(0)
+        };
+        let group = read(&text);
+        let printed = print::cidr_group(&group);
+        let again = CidrGroup { location: group.location.clone(), ..read(&printed) };
+        prop_assert_eq!(again, group, "{}", printed);
+    }
+}
+
+#[test]
+fn what_administrators_cannot_say_is_an_error() {
+    let text = administrators_text(
+        "ClusterNetworkPolicy",
+        "{namespaces: {}}",
+        "",
+        "{action: Pass, to: [{networks: [10.0.0.0/8]}]}",
+    );
+    type Spoil<'a> = &'a dyn Fn(&mut Policy);
+    let cases: [(Spoil<'_>, &str); 5] = [
+        (
+            &|policy| policy.rules[0].priority = Priority::nth(8, 1),
+            "rules in this order",
+        ),
+        (
+            &|policy| policy.rules[0].default_deny = true,
+            "more than what it decides",
+        ),
+        (&|policy| policy.rules[0].tier = Tier::Normal, "this tier"),
+        (
+            &|policy| policy.rules[0].ports = Ports::Some(Vec::new()),
+            "no ports",
+        ),
+        (
+            &|policy| policy.rules[0].peers = Peers::Any { location: None },
+            "everybody",
+        ),
+    ];
+    for (spoil, what) in cases {
+        let mut policy = read(&text);
+        assert!(print::policy(&policy).is_ok());
+        spoil(&mut policy);
+        assert_eq!(
+            print::policy(&policy).unwrap_err().to_string(),
+            format!("p.yaml:1: no document of this kind says {what}")
+        );
     }
 }
 
@@ -100,7 +189,11 @@ fn read(text: &str) -> Policy {
         node_labels: NodeLabels::Known,
         ..Options::default()
     };
-    match ingest::read("p.yaml", text, &options) {
+    read_with(text, &options)
+}
+
+fn read_with(text: &str, options: &Options) -> Policy {
+    match ingest::read("p.yaml", text, options) {
         Ok(mut read) => read.policies.remove(0),
         Err(errors) => panic!(
             "{}",
@@ -178,6 +271,102 @@ fn kubernetes() -> impl Strategy<Value = String> {
              {{podSelector: {{{pods}}}, policyTypes: {types}, ingress: [{ingress}], egress: \
              [{egress}]}}}}"
         )
+    })
+}
+
+fn administrators() -> impl Strategy<Value = String> {
+    let kind = select(vec![
+        "AdminNetworkPolicy",
+        "BaselineAdminNetworkPolicy",
+        "ClusterNetworkPolicy",
+    ]);
+    let subject = select(vec![
+        "{namespaces: {}}",
+        "{namespaces: {matchLabels: {team: a}}}",
+        "{pods: {namespaceSelector: {matchExpressions: [{key: team, operator: NotIn, values: \
+         [b]}]}, podSelector: {matchLabels: {app: web}}}}",
+    ]);
+    kind.prop_flat_map(move |kind| {
+        let (ingress, egress) = (admin_rule(kind, "from"), admin_rule(kind, "to"));
+        (subject.clone(), list(ingress), list(egress)).prop_filter_map(
+            "a policy without rules is printed by nobody",
+            move |(subject, ingress, egress)| {
+                let any = !ingress.is_empty() || !egress.is_empty();
+                any.then(|| administrators_text(kind, subject, &ingress, &egress))
+            },
+        )
+    })
+}
+
+fn administrators_text(kind: &str, subject: &str, ingress: &str, egress: &str) -> String {
+    let (version, name, place) = match kind {
+        "AdminNetworkPolicy" => ("v1alpha1", "p", "priority: 7, "),
+        "ClusterNetworkPolicy" => ("v1alpha2", "p", "tier: Baseline, priority: 1000, "),
+        _ => ("v1alpha1", "default", ""),
+    };
+    format!(
+        "{{apiVersion: policy.networking.k8s.io/{version}, kind: {kind}, metadata: {{name: {name}}}, \
+         spec: {{{place}subject: {subject}, ingress: [{ingress}], egress: [{egress}]}}}}"
+    )
+}
+
+fn admin_rule(kind: &'static str, way: &'static str) -> impl Strategy<Value = String> {
+    let actions = match kind {
+        "AdminNetworkPolicy" => vec!["Allow", "Deny", "Pass"],
+        "ClusterNetworkPolicy" => vec!["Accept", "Deny", "Pass"],
+        _ => vec!["Allow", "Deny"],
+    };
+    let pods = [
+        "{namespaces: {}}",
+        "{namespaces: {matchLabels: {team: a}}}",
+        "{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}",
+        "{pods: {namespaceSelector: {matchLabels: {team: a}}, podSelector: {matchExpressions: \
+         [{key: app, operator: DoesNotExist}]}}}",
+    ];
+    let outside = [
+        "{networks: [10.0.0.0/8, 'fd00::/8']}",
+        "{networks: [0.0.0.0/0]}",
+        "{nodes: {}}",
+        "{nodes: {matchLabels: {role: db}}}",
+    ];
+    let ports = if kind == "ClusterNetworkPolicy" {
+        [
+            "{tcp: {destinationPort: {number: 80}}}",
+            "{sctp: {destinationPort: {range: {start: 5, end: 7}}}}",
+            "{udp: {destinationPort: {number: 53}}}",
+        ]
+    } else {
+        [
+            "{portNumber: {port: 80}}",
+            "{portRange: {protocol: UDP, start: 5, end: 7}}",
+            "{portNumber: {port: 53, protocol: SCTP}}",
+        ]
+    };
+    let (field, name) = if kind == "ClusterNetworkPolicy" {
+        ("protocols", "{destinationNamedPort: HTTP}")
+    } else {
+        ("ports", "{namedPort: HTTP}")
+    };
+    let ports = some(&ports).prop_map(move |ports| format!(", {field}: [{ports}]"));
+    let ports = prop_oneof![Just(String::new()), ports].boxed();
+    let named = Just(format!(", {field}: [{name}]"));
+    let of_pods = (some(&pods), prop_oneof![ports.clone(), named]).boxed();
+    let action = select(actions);
+    let rule = if way == "from" {
+        (action, of_pods).boxed()
+    } else {
+        (action, prop_oneof![of_pods, (some(&outside), ports)]).boxed()
+    };
+    let names = way == "to" && kind != "BaselineAdminNetworkPolicy";
+    rule.prop_map(move |(action, (peers, ports))| {
+        // Only who allows may name domains, and names of ports do not go with them.
+        let allows = ["Accept", "Allow"].contains(&action) && !ports.contains("amedPort");
+        let more = if names && allows {
+            ", {domainNames: ['*.a.test', b.test]}"
+        } else {
+            ""
+        };
+        format!("{{action: {action}, {way}: [{peers}{more}]{ports}}}")
     })
 }
 

@@ -82,8 +82,9 @@ impl<'n> Fields<'n> {
         kept.filter_map(|place| self.all.at(*place as usize))
     }
 
+    #[inline]
     pub(super) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.marks & mark(name) != 0 && self.find(name).is_some()
     }
 }
 
@@ -381,6 +382,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A bit of a name: two names may have the same.
+#[inline]
 fn mark(name: &str) -> u64 {
     let last = name.bytes().next_back().unwrap_or_default();
     1 << ((name.len() * 5 + usize::from(last)) % 64)

@@ -187,4 +187,4 @@ fn is_own_namespace(requirement: &Requirement, resource: &ResourceName) -> bool 
         }
 }
 
-const NAMESPACE_LABELS: &str = "io.cilium.k8s.namespace.labels.";
+pub(super) const NAMESPACE_LABELS: &str = "io.cilium.k8s.namespace.labels.";

@@ -41,6 +41,7 @@
 //! # Ok::<(), print::Error>(())
 //! ```
 
+mod admin;
 mod kubernetes;
 mod l7;
 mod peers;
@@ -52,7 +53,7 @@ use palisade_abi::Direction;
 use thiserror::Error;
 
 use self::tree::Tree;
-use crate::rule::{Effect, Kind, Policy, Priority, ResourceName, Rule, Subject};
+use crate::rule::{CidrGroup, Effect, Kind, Policy, Priority, ResourceName, Rule, Subject};
 use crate::span::Location;
 
 /// Why a policy cannot be printed.
@@ -81,8 +82,7 @@ pub enum Error {
     },
 }
 
-/// The YAML document of a policy: of a `CiliumNetworkPolicy`, a `CiliumClusterwideNetworkPolicy` or
-/// a `NetworkPolicy` of Kubernetes.
+/// The YAML document of a policy, of any kind that is read.
 ///
 /// # Errors
 /// [`enum@Error`] for other kinds, and for rules that no document of the kind says.
@@ -102,10 +102,15 @@ pub fn policy(policy: &Policy) -> Result<String, Error> {
             ("cilium.io/v2", spec)
         }
         Kind::NetworkPolicy => ("networking.k8s.io/v1", ("spec", kubernetes::spec(policy)?)),
-        kind @ (Kind::AdminNetworkPolicy
-        | Kind::BaselineAdminNetworkPolicy
-        | Kind::ClusterNetworkPolicy
-        | Kind::Rules) => return Err(Error::Kind { kind }),
+        Kind::AdminNetworkPolicy | Kind::BaselineAdminNetworkPolicy => (
+            "policy.networking.k8s.io/v1alpha1",
+            ("spec", admin::spec(policy)?),
+        ),
+        Kind::ClusterNetworkPolicy => (
+            "policy.networking.k8s.io/v1alpha2",
+            ("spec", admin::spec(policy)?),
+        ),
+        kind @ Kind::Rules => return Err(Error::Kind { kind }),
     };
     let mut metadata = vec![("name", Tree::text(&*resource.name))];
     if let Some(namespace) = &resource.namespace {
@@ -118,6 +123,42 @@ pub fn policy(policy: &Policy) -> Result<String, Error> {
         spec,
     ]);
     Ok(document.print())
+}
+
+/// The YAML document of a CIDR group.
+///
+/// ```
+/// use palisade_policy::{Options, ingest, print};
+///
+/// let text = "{apiVersion: cilium.io/v2, kind: CiliumCIDRGroup, metadata: {name: office, \
+///             labels: {site: a}}, spec: {externalCIDRs: [10.0.0.0/8]}}";
+/// let read = |text: &str| ingest::read("office.yaml", text, &Options::default());
+/// let group = &read(text).unwrap().cidr_groups[0];
+/// let printed = print::cidr_group(group);
+/// let again = &read(&printed).unwrap().cidr_groups[0];
+/// assert_eq!((&again.labels, &again.prefixes), (&group.labels, &group.prefixes), "{printed}");
+/// ```
+pub fn cidr_group(group: &CidrGroup) -> String {
+    // The label of its name is one that reading adds.
+    let own = group
+        .labels
+        .iter()
+        .filter(|label| !label.key().contains("io.cilium."));
+    let labels = own.map(|label| (label.key(), Tree::text(label.value())));
+    let mut metadata = vec![("name", Tree::text(&*group.name))];
+    let labels: Vec<_> = labels.collect();
+    if !labels.is_empty() {
+        metadata.push(("labels", Tree::map(labels)));
+    }
+    let prefixes = group.prefixes.iter().map(|one| Tree::text(one.to_string()));
+    let prefixes = Tree::List(prefixes.collect());
+    let document = Tree::map([
+        ("apiVersion", Tree::text("cilium.io/v2")),
+        ("kind", Tree::text("CiliumCIDRGroup")),
+        ("metadata", Tree::map(metadata)),
+        ("spec", Tree::map([("externalCIDRs", prefixes)])),
+    ]);
+    document.print()
 }
 
 /// Rules that share a subject, in the order of the lists of a spec.

@@ -39,6 +39,9 @@ pub(super) enum Rules {
 
 /// Reads everything about proxies in an item of `toPorts`.
 pub(super) fn read<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, site: &Site<'_>) -> Asked {
+    if PROXY_FIELDS.iter().all(|name| !fields.has(name)) {
+        return Asked::default();
+    }
     let rules = fields.get("rules");
     let read = rules
         .map(|entry| reader.field(entry, |reader, node| self::rules(reader, entry, node, site)));
@@ -58,6 +61,14 @@ pub(super) fn read<'a>(reader: &mut Reader<'a>, fields: &Fields<'a>, site: &Site
         rules: kind,
     }
 }
+
+const PROXY_FIELDS: [&str; 5] = [
+    "listener",
+    "originatingTLS",
+    "rules",
+    "serverNames",
+    "terminatingTLS",
+];
 
 /// The application rules and what they demand; exactly one kind may be there.
 fn rules<'a>(
