@@ -93,13 +93,13 @@ proptest! {
 
 #[test]
 fn what_administrators_cannot_say_is_an_error() {
+    type Spoil<'a> = &'a dyn Fn(&mut Policy);
     let text = administrators_text(
         "ClusterNetworkPolicy",
         "{namespaces: {}}",
         "",
         "{action: Pass, to: [{networks: [10.0.0.0/8]}]}",
     );
-    type Spoil<'a> = &'a dyn Fn(&mut Policy);
     let cases: [(Spoil<'_>, &str); 5] = [
         (
             &|policy| policy.rules[0].priority = Priority::nth(8, 1),

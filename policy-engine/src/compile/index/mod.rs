@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use palisade_abi::{Address, Prefix};
-use palisade_identity::{
-    Label, LabelKey, LabelSet, Operator, Requirement, Selector, Source, Text,
-};
+use palisade_identity::{Label, LabelKey, LabelSet, Operator, Requirement, Selector, Source, Text};
 
 use self::filing::Filing;
 use self::lists::{List, intersect, subtract};
