@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod document;
+mod hostile;
 mod scenario;
 mod synthetic;
 mod timed;
 
+pub use self::hostile::{HOSTILE, Hostile};
 pub use self::scenario::{ReadError, Scenario};
 pub use self::synthetic::cluster;
 pub use self::timed::{Times, load, measure, median};

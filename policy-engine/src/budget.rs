@@ -26,7 +26,7 @@ pub struct Budget {
     pub port_classes: usize,
     /// What each limited table holds and how much it can hold.
     pub tables: BTreeMap<Limited, Fill>,
-    /// Bytes of policies, rows, verdicts and their slots in use.
+    /// Bytes of policies, rows, verdicts and their slots, as far as they reach.
     pub table_bytes: u64,
     /// Bytes of the port array and the identity pages in use, whatever the policies say.
     pub fixed_bytes: u64,
@@ -38,6 +38,8 @@ pub struct Budget {
 pub struct Fill {
     /// Elements in use, those that wait for a grace period included.
     pub used: u32,
+    /// Elements up to the last one that was ever in use, holes included.
+    pub reach: u32,
     /// Elements.
     pub size: u32,
 }
@@ -49,7 +51,7 @@ impl Tables {
     /// What the tables hold.
     pub fn budget(&self) -> Budget {
         let fills = self.fills();
-        let used: u64 = fills.values().map(|fill| u64::from(fill.used)).sum();
+        let reach: u64 = fills.values().map(|fill| u64::from(fill.reach)).sum();
         let (ingress_classes, egress_classes, port_classes) = self.class_counts();
         let image = self.image();
         let pages: BTreeSet<u32> = image.classified().map(|(one, _)| one.get() >> 16).collect();
@@ -61,7 +63,7 @@ impl Tables {
             egress_classes,
             port_classes,
             tables: fills,
-            table_bytes: used * WORD,
+            table_bytes: reach * WORD,
             fixed_bytes: u64::from(PORT_INDEXES) * 2 + page_bytes,
         }
     }

@@ -282,15 +282,29 @@ impl Tables {
         let sizes = self.image.sizes();
         let (policies, row_slots) = self.state.policies.used();
         let (rows, cell_slots) = self.state.rows.used();
-        let fills = [
-            (Limited::CellSlots, cell_slots, sizes.cell_slots),
-            (Limited::Policies, policies, sizes.policies),
-            (Limited::RowSlots, row_slots, sizes.row_slots),
-            (Limited::Rows, rows, sizes.rows),
-            (Limited::Verdicts, self.state.records.used(), sizes.verdicts),
-        ];
-        let fill = |(table, used, size)| (table, Fill { used, size });
-        fills.into_iter().map(fill).collect()
+        let (policies_reach, row_slots_reach) = self.state.policies.reach();
+        let (rows_reach, cell_slots_reach) = self.state.rows.reach();
+        let records = &self.state.records;
+        let fill = |used, reach, size| Fill { used, reach, size };
+        BTreeMap::from([
+            (
+                Limited::CellSlots,
+                fill(cell_slots, cell_slots_reach, sizes.cell_slots),
+            ),
+            (
+                Limited::Policies,
+                fill(policies, policies_reach, sizes.policies),
+            ),
+            (
+                Limited::RowSlots,
+                fill(row_slots, row_slots_reach, sizes.row_slots),
+            ),
+            (Limited::Rows, fill(rows, rows_reach, sizes.rows)),
+            (
+                Limited::Verdicts,
+                fill(records.used(), records.reach(), sizes.verdicts),
+            ),
+        ])
     }
 
     /// The classes of identities, for ingress and egress, and of ports.

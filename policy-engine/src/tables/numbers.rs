@@ -103,6 +103,11 @@ impl Numbers {
         }
     }
 
+    /// The lowest number that was never given: a table of this size would do.
+    pub(super) const fn reach(&self) -> u32 {
+        self.next
+    }
+
     /// How many numbers are given or withheld.
     pub(super) fn used(&self) -> u32 {
         let free = u32::try_from(self.free.len()).unwrap_or(u32::MAX);

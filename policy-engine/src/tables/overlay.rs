@@ -293,6 +293,11 @@ impl Overlay {
         (self.numbers.used(), self.slots.used())
     }
 
+    /// How far lines and slots reach.
+    pub(super) fn reach(&self) -> (u32, u32) {
+        (self.numbers.reach(), self.slots.reach())
+    }
+
     fn write_line(
         &mut self,
         number: u32,

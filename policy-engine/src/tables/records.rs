@@ -128,6 +128,11 @@ impl Records {
     pub(super) fn used(&self) -> u32 {
         self.numbers.used()
     }
+
+    /// How far the records reach.
+    pub(super) const fn reach(&self) -> u32 {
+        self.numbers.reach()
+    }
 }
 
 const fn key(verdict: Verdict) -> (u32, u16, u8, u8) {

@@ -8,7 +8,8 @@ use palisade_abi::{Line, Slot};
 use super::error::{Error, Limited};
 use crate::compile::{Map, Seed};
 
-/// Bases tried before a line goes behind everything else: keeps placing linear in the lines.
+/// Bases tried at a time. Where as many have failed, lines of that length do not look again: that
+/// keeps placing linear in the lines.
 const TRIES: u32 = 4_096;
 
 /// The occupation of a slot array.
@@ -31,6 +32,10 @@ pub(super) struct Slots {
     withheld: Vec<(u32, Vec<u32>)>,
     /// Every slot below is held.
     floor: u32,
+    /// Where lines look first, by the logarithm of their length.
+    starts: [u32; 32],
+    /// Slots that were given back since all lines looked everywhere.
+    given_back: u32,
     /// What has happened since the last commit.
     undo: Vec<Undo>,
 }
@@ -55,6 +60,8 @@ impl Slots {
             stale: Map::default(),
             withheld: Vec::new(),
             floor: 0,
+            starts: [0; 32],
+            given_back: 0,
             undo: Vec::new(),
         }
     }
@@ -86,19 +93,13 @@ impl Slots {
         let (Some(first), Some(last)) = (columns.first(), columns.last()) else {
             return Ok(Line::NO_EXCEPTIONS);
         };
-        let lowest = self.lowest_free().saturating_sub(*first).max(1);
-        let behind = u32::try_from(self.owners.len())
-            .unwrap_or(u32::MAX)
-            .saturating_add(1);
         let limit = self.size.saturating_sub(*last);
-        let near = lowest..limit.min(lowest.saturating_add(TRIES));
         let base = self
-            .first_fit(near.clone(), columns)
-            .or_else(|| (behind < limit).then_some(behind))
-            .or_else(|| self.first_fit(near.end..limit, columns))
+            .room(*first, limit, columns)
+            .or_else(|| self.first_fit(1..limit, columns))
             .ok_or(Error::Full {
                 table: self.table,
-                needed: behind.saturating_add(*last).saturating_add(1),
+                needed: self.reach().saturating_add(*last).saturating_add(1),
                 size: self.size,
             })?;
         self.bases.insert(base);
@@ -189,6 +190,37 @@ impl Slots {
     /// How many places are held.
     pub(super) const fn used(&self) -> u32 {
         self.used
+    }
+
+    /// The place after the last one that was ever held.
+    pub(super) fn reach(&self) -> u32 {
+        u32::try_from(self.owners.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A base below the limit at which all columns are free, behind everything else if need be.
+    fn room(&mut self, first: u32, limit: u32, columns: &[u32]) -> Option<u32> {
+        let length = columns.len().ilog2() as usize;
+        let behind = self.reach().saturating_add(1);
+        let floor = self.lowest_free();
+        let mut start = self.starts.get(length).copied().unwrap_or_default();
+        let base = loop {
+            let from = start.max(floor).saturating_sub(first).max(1);
+            if from >= behind {
+                break (behind < limit).then_some(behind);
+            }
+            let to = from.saturating_add(TRIES);
+            if let Some(base) = self.first_fit(from..to.min(limit), columns) {
+                break Some(base);
+            }
+            if to >= limit {
+                break None;
+            }
+            start = to.saturating_add(first);
+        };
+        if let Some(hint) = self.starts.get_mut(length) {
+            *hint = start;
+        }
+        base
     }
 
     /// The first base at which all columns are free, 64 bases at a time.
@@ -294,6 +326,11 @@ impl Slots {
         }
         if !held {
             self.floor = self.floor.min(at);
+            self.given_back += 1;
+            if self.given_back > self.used / 4 {
+                self.given_back = 0;
+                self.starts = [0; 32];
+            }
         }
     }
 }
@@ -338,6 +375,17 @@ mod tests {
         assert!(slots.stale.contains_key(&base));
         assert!(slots.extend(first, &[base - first, base + 5 - first]));
         assert!(!slots.stale.contains_key(&base));
+    }
+
+    #[test]
+    fn lines_with_gaps_fill_each_others() {
+        let mut slots = slots(u32::MAX);
+        for leaf in (1..4_000_u32).rev() {
+            let path = (0..=leaf.ilog2()).rev().map(|up| leaf >> up);
+            slots.place(&path.collect::<Vec<_>>()).unwrap();
+        }
+        let (used, reach) = (slots.used(), slots.reach());
+        assert!(reach < 3 * used, "{used} slots reach up to {reach}");
     }
 
     #[test]
