@@ -16,6 +16,8 @@ pub(super) struct Classes {
     homes: Vec<(u32, u32)>,
     live: usize,
     empty: usize,
+    /// How many signatures have classes.
+    meanings: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -124,14 +126,19 @@ impl Classes {
     }
 
     /// How many signatures have classes.
-    pub(super) fn meanings(&self) -> usize {
-        self.of.iter().filter(|classes| !classes.is_empty()).count()
+    pub(super) const fn meanings(&self) -> usize {
+        self.meanings
     }
 
     /// The classes of every signature that has several.
     pub(super) fn doubles(&self) -> Vec<Vec<u32>> {
         let several = self.of.iter().filter(|classes| classes.len() > 1);
         several.cloned().collect()
+    }
+
+    /// The class of an identity.
+    pub(super) fn home(&self, number: u32) -> u32 {
+        self.homes.get(number as usize).map_or(0, |home| home.0)
     }
 
     /// The identities of a class.
@@ -187,13 +194,16 @@ impl Classes {
             self.of.resize(place + 1, Vec::new());
         }
         if let Some(list) = self.of.get_mut(place) {
+            self.meanings += usize::from(list.is_empty());
             list.push(class);
         }
     }
 
     fn unlist(&mut self, class: u32, signature: Signature) {
         if let Some(list) = self.of.get_mut(signature.0 as usize) {
+            let before = list.len();
             list.retain(|one| *one != class);
+            self.meanings -= usize::from(before > 0 && list.is_empty());
         }
     }
 }

@@ -2,20 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use palisade_abi::{Direction, Identity, PeerClass, PeerClasses, Write};
+use palisade_abi::{Cookie, Direction, Identity, PeerClass, PeerClasses, Write};
 
 use super::engine::Engine;
 use super::image::{Image, class};
 use super::overlay::Overlay;
+use super::plan::rows_in_force;
 use super::state::State;
 use crate::compile::Both;
 
 /// Moves identities and ports out of classes that double others and lets a grace period pass, so
-/// that the numbers are free. Reads the same before, between and after.
-pub(super) fn merge(engine: &mut Engine, state: &mut State, image: &mut Image) -> Vec<Write> {
+/// that the numbers are free, and gives up the rows that nothing leads to. Reads the same before,
+/// between and after. Returns the writes, and the cookies that no verdict names any more.
+pub(super) fn merge(
+    engine: &mut Engine,
+    state: &mut State,
+    image: &mut Image,
+) -> (Vec<Write>, Vec<Cookie>) {
     let mut writes = Vec::new();
+    let in_force = rows_in_force(engine, state);
+    let retired = state.sweep(&in_force);
     let rows: Vec<u32> = state.rows.iter().map(|(row, _)| row).collect();
-    let ports = pairs(state.ports.of_group.values_mut(), &state.rows, &rows);
+    let ports = pairs(state.ports.of_groups(), &state.rows, &rows);
     state.ports.merge(&ports, &mut writes);
     let peers = Both::new(|direction| {
         let sides = engine.logic.sides();
@@ -38,12 +46,12 @@ pub(super) fn merge(engine: &mut Engine, state: &mut State, image: &mut Image) -
             state.classes.get_mut(direction).retire(*from);
         }
     }
-    if !writes.is_empty() {
+    if !writes.is_empty() || state.waits() {
         writes.push(Write::Grace);
         state.grace();
     }
     image.store_all(&writes);
-    writes
+    (writes, retired)
 }
 
 /// The classes that are given up and the ones that their members go to.

@@ -89,7 +89,6 @@ impl Engine {
     /// or of the port spans may mean nothing any more.
     pub(super) fn is_crowded(&self, state: &State) -> bool {
         let crowded = |groups: usize, classes: usize| classes > 2 * groups + SPARE;
-        let ports = state.ports.of_group.values().map(Vec::len).sum();
         let peers = Direction::BOTH.into_iter().any(|direction| {
             let classes = self.classes.get(direction);
             classes.empty() > SPARE + classes.count() / 2
@@ -97,7 +96,7 @@ impl Engine {
         });
         let spans = self.logic.groups.span_count();
         peers
-            || crowded(state.ports.of_group.len(), ports)
+            || crowded(state.ports.groups(), state.ports.classes())
             || crowded(self.spans_counted.unwrap_or(spans), spans)
             || self.logic.is_worn()
     }

@@ -368,7 +368,11 @@ impl Tables {
         }
         let before = self.clone();
         self.recover();
-        let mut writes = compact::merge(&mut self.engine, &mut self.state, &mut self.image);
+        let (mut writes, retired) =
+            compact::merge(&mut self.engine, &mut self.state, &mut self.image);
+        for cookie in retired {
+            self.cookies.retire(cookie);
+        }
         match self.attempt(changes) {
             Ok(more) => {
                 writes.extend(more);

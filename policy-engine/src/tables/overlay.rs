@@ -12,6 +12,9 @@ use super::slots::Slots;
 use super::state::Marks;
 use crate::compile::{Map, Seed};
 
+/// Exceptions given up that are not worth a look through all tables.
+const LITTER: usize = 32;
+
 /// Which of the two levels.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Level {
@@ -72,6 +75,8 @@ pub(super) struct Overlay {
     seed: Seed,
     numbers: Numbers,
     slots: Slots,
+    /// Exceptions of the lines given up since what they led to was looked through.
+    litter: usize,
     /// What has happened since the last commit.
     undo: Vec<Undo>,
 }
@@ -122,6 +127,7 @@ impl Overlay {
             seed: Seed::default(),
             numbers: Numbers::with_used(lines, line_count, numbers),
             slots,
+            litter: 0,
             undo: Vec::new(),
         };
         for (number, entry) in entries {
@@ -147,18 +153,19 @@ impl Overlay {
         self.get(number).map_or(0, |entry| entry.at(column))
     }
 
-    /// The line that says this, if there is one. Exceptions are ascending and differ from the
-    /// default.
-    pub(super) fn find(&self, default: u32, exceptions: &[(u32, u32)]) -> Option<u32> {
+    /// The line that says what the key is of, if there is one. Exceptions are ascending and differ
+    /// from the default.
+    pub(super) fn find(&self, key: u64, default: u32, exceptions: &[(u32, u32)]) -> Option<u32> {
         if default == 0 && exceptions.is_empty() {
             return Some(0);
         }
-        let number = *self.by_content.get(&self.key(default, exceptions))?;
+        let number = *self.by_content.get(&key)?;
         let entry = self.get(number)?;
         (entry.default == default && entry.exceptions == exceptions).then_some(number)
     }
 
-    /// Adds a line: its slots, then the line itself. Exceptions are ascending.
+    /// Adds a line: its slots, then the line itself. Exceptions are ascending and differ from the
+    /// default.
     pub(super) fn add(
         &mut self,
         default: u32,
@@ -167,7 +174,21 @@ impl Overlay {
     ) -> Result<u32, Error> {
         let number = self.numbers.allocate()?;
         let entry = self.write_line(number, default, exceptions, writes)?;
-        self.replace(number, Some(entry));
+        self.store(number, Some(entry));
+        self.undo.push(Undo::Line(number, None));
+        Ok(number)
+    }
+
+    /// Adds a line that is to be found by what it says.
+    pub(super) fn add_row(
+        &mut self,
+        key: u64,
+        default: u32,
+        exceptions: Vec<(u32, u32)>,
+        writes: &mut Vec<Write>,
+    ) -> Result<u32, Error> {
+        let number = self.add(default, exceptions, writes)?;
+        self.by_content.entry(key).or_insert(number);
         Ok(number)
     }
 
@@ -231,6 +252,7 @@ impl Overlay {
             let columns = entry.exceptions.iter().map(|(column, _)| *column);
             self.slots.retire(entry.base, columns);
             self.numbers.retire(number);
+            self.litter += entry.exceptions.len() + 1;
             self.undo.push(Undo::Line(number, Some(entry)));
         }
     }
@@ -245,7 +267,18 @@ impl Overlay {
         for number in &gone {
             self.retire(*number);
         }
+        self.litter = 0;
         !gone.is_empty()
+    }
+
+    /// Whether the lines given up are so many that what they led to should be looked through.
+    pub(super) const fn is_littered(&self) -> bool {
+        self.litter > self.slots.used() as usize / 2 + LITTER
+    }
+
+    /// What the lines given up led to has been looked through.
+    pub(super) const fn tidied(&mut self) {
+        self.litter = 0;
     }
 
     /// Whether something waits for a grace period.
@@ -302,12 +335,10 @@ impl Overlay {
         &mut self,
         number: u32,
         default: u32,
-        mut exceptions: Vec<(u32, u32)>,
+        exceptions: Vec<(u32, u32)>,
         writes: &mut Vec<Write>,
     ) -> Result<Entry, Error> {
-        exceptions.retain(|(_, value)| *value != default);
-        let columns: Vec<u32> = exceptions.iter().map(|(column, _)| *column).collect();
-        let base = self.slots.place(&columns)?;
+        let base = self.slots.place(&exceptions)?;
         for (column, value) in &exceptions {
             let slot = Slot {
                 owner: base,
@@ -354,22 +385,24 @@ impl Overlay {
     /// Replaces a line in memory; returns what was there, and remembers it for undoing unless it
     /// is handed out.
     fn replace(&mut self, number: u32, entry: Option<Entry>) -> Option<Entry> {
-        let place = number as usize;
-        if self.lines.len() <= place {
-            self.lines.resize(place + 1, None);
-        }
         self.forget_content(number);
         let is_removal = entry.is_none();
-        let before = self
-            .lines
-            .get_mut(place)
-            .and_then(|line| std::mem::replace(line, entry));
+        let before = self.store(number, entry);
         self.learn_content(number);
         if is_removal {
             return before;
         }
         self.undo.push(Undo::Line(number, before));
         None
+    }
+
+    fn store(&mut self, number: u32, entry: Option<Entry>) -> Option<Entry> {
+        let place = number as usize;
+        if self.lines.len() <= place {
+            self.lines.resize(place + 1, None);
+        }
+        let line = self.lines.get_mut(place)?;
+        std::mem::replace(line, entry)
     }
 
     fn forget_content(&mut self, number: u32) {
@@ -396,8 +429,10 @@ impl Overlay {
         Some(self.key(entry.default, &entry.exceptions))
     }
 
-    fn key(&self, default: u32, exceptions: &[(u32, u32)]) -> u64 {
-        let columns = exceptions.iter().map(|one| self.seed.hash_one(one));
+    /// What lines are found by.
+    pub(super) fn key(&self, default: u32, exceptions: &[(u32, u32)]) -> u64 {
+        let word = |(column, value): &(u32, u32)| u64::from(*column) << 32 | u64::from(*value);
+        let columns = exceptions.iter().map(|one| self.seed.hash_one(word(one)));
         columns.fold(self.seed.hash_one(default), u64::wrapping_add)
     }
 }

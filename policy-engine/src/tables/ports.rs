@@ -9,7 +9,7 @@ use super::error::{Error, Limited};
 use super::image::Image;
 use super::numbers::Numbers;
 use super::overlay::{Moved, Overlay};
-use crate::compile::{Map, PortGroup};
+use crate::compile::PortGroup;
 
 /// Port classes are 16 bits wide.
 const CLASSES: u32 = 1 << 16;
@@ -20,14 +20,13 @@ pub(super) struct Ports {
     numbers: Numbers,
     /// First port and class of each run, ascending from port 0.
     runs: Vec<(u32, u32)>,
-    /// The classes that each group is spread over.
-    pub(super) of_group: OfGroup,
+    of_group: OfGroup,
     /// What they were at the last commit.
     undo: Option<(Vec<(u32, u32)>, OfGroup)>,
 }
 
-/// The classes of each group.
-type OfGroup = Map<PortGroup, Vec<u32>>;
+/// The classes that each group is spread over, by its number.
+type OfGroup = Vec<Vec<u32>>;
 
 /// A run of ports of one class and one group: first port, end.
 type Run = (u32, u32);
@@ -37,7 +36,7 @@ impl Ports {
         Self {
             numbers: Numbers::new(Limited::PortClasses, CLASSES),
             runs: vec![(0, 0)],
-            of_group: Map::default(),
+            of_group: Vec::new(),
             undo: None,
         }
     }
@@ -79,15 +78,15 @@ impl Ports {
         writes: &mut Vec<Write>,
     ) -> Result<Moved, Error> {
         let before = self.live();
+        let of_group = std::mem::take(&mut self.of_group);
         if self.undo.is_none() {
-            self.undo = Some((self.runs.clone(), self.of_group.clone()));
+            self.undo = Some((self.runs.clone(), of_group));
         }
         let mut pieces: BTreeMap<u32, BTreeMap<PortGroup, Vec<Run>>> = BTreeMap::new();
         for (start, end, class, group) in overlaid(&self.runs, target) {
             let groups = pieces.entry(class).or_default();
             groups.entry(group).or_default().push((start, end));
         }
-        self.of_group.clear();
         let mut runs = Vec::new();
         let mut fresh = Vec::new();
         for (class, groups) in pieces {
@@ -102,7 +101,7 @@ impl Ports {
                     fresh.push((number, class, pieces.clone()));
                     number
                 };
-                self.of_group.entry(group).or_default().push(number);
+                self.join(group, number);
                 runs.extend(pieces.into_iter().map(|(start, _)| (start, number)));
             }
         }
@@ -145,11 +144,44 @@ impl Ports {
     /// Finds the classes of groups that the partition in force tells apart at least.
     pub(super) fn attach(&mut self, target: &[(u32, PortGroup)]) {
         self.of_group.clear();
-        for (_, _, class, group) in overlaid(&self.runs, target) {
-            let classes = self.of_group.entry(group).or_default();
-            if !classes.contains(&class) {
-                classes.push(class);
+        let pieces: Vec<(u32, PortGroup)> = overlaid(&self.runs, target)
+            .map(|(_, _, class, group)| (class, group))
+            .collect();
+        for (class, group) in pieces {
+            if !self.of_group(group).contains(&class) {
+                self.join(group, class);
             }
+        }
+    }
+
+    /// The classes that a group is spread over.
+    pub(super) fn of_group(&self, group: PortGroup) -> &[u32] {
+        let classes = self.of_group.get(group.0 as usize);
+        classes.map_or(&[], AsRef::as_ref)
+    }
+
+    /// The same of every group.
+    pub(super) fn of_groups(&mut self) -> impl Iterator<Item = &mut Vec<u32>> {
+        self.of_group.iter_mut()
+    }
+
+    /// How many groups there are.
+    pub(super) const fn groups(&self) -> usize {
+        self.of_group.len()
+    }
+
+    /// How many classes some port has or has had.
+    pub(super) fn classes(&self) -> usize {
+        self.numbers.used() as usize + 1
+    }
+
+    fn join(&mut self, group: PortGroup, class: u32) {
+        let place = group.0 as usize;
+        if self.of_group.len() <= place {
+            self.of_group.resize(place + 1, Vec::new());
+        }
+        if let Some(classes) = self.of_group.get_mut(place) {
+            classes.push(class);
         }
     }
 

@@ -89,8 +89,8 @@ impl Slots {
     }
 
     /// Takes places for a new line with exceptions at these columns (ascending).
-    pub(super) fn place(&mut self, columns: &[u32]) -> Result<u32, Error> {
-        let (Some(first), Some(last)) = (columns.first(), columns.last()) else {
+    pub(super) fn place(&mut self, columns: &[(u32, u32)]) -> Result<u32, Error> {
+        let (Some((first, _)), Some((last, _))) = (columns.first(), columns.last()) else {
             return Ok(Line::NO_EXCEPTIONS);
         };
         let limit = self.size.saturating_sub(*last);
@@ -99,12 +99,13 @@ impl Slots {
             .or_else(|| self.first_fit(1..limit, columns))
             .ok_or(Error::Full {
                 table: self.table,
-                needed: self.reach().saturating_add(*last).saturating_add(1),
+                needed: self.reach().saturating_add(*last).saturating_add(2),
                 size: self.size,
             })?;
         self.bases.insert(base);
         self.undo.push(Undo::Base(base));
-        for column in columns {
+        self.grow(base + last);
+        for (column, _) in columns {
             self.take(base, base + column);
         }
         Ok(base)
@@ -198,7 +199,7 @@ impl Slots {
     }
 
     /// A base below the limit at which all columns are free, behind everything else if need be.
-    fn room(&mut self, first: u32, limit: u32, columns: &[u32]) -> Option<u32> {
+    fn room(&mut self, first: u32, limit: u32, columns: &[(u32, u32)]) -> Option<u32> {
         let length = columns.len().ilog2() as usize;
         let behind = self.reach().saturating_add(1);
         let floor = self.lowest_free();
@@ -224,11 +225,11 @@ impl Slots {
     }
 
     /// The first base at which all columns are free, 64 bases at a time.
-    fn first_fit(&self, bases: Range<u32>, columns: &[u32]) -> Option<u32> {
+    fn first_fit(&self, bases: Range<u32>, columns: &[(u32, u32)]) -> Option<u32> {
         let mut first = bases.start;
         while first < bases.end {
             let mut taken = 0;
-            for column in columns {
+            for (column, _) in columns {
                 taken |= self.word_at(first + column);
                 if taken == u64::MAX {
                     break;
@@ -264,7 +265,10 @@ impl Slots {
         self.grow(at);
         self.remember(at);
         let before = self.owners.get(at as usize).copied().unwrap_or_default();
-        if let Some(count) = self.stale.get_mut(&before) {
+        // Most places were never held.
+        if before != 0
+            && let Some(count) = self.stale.get_mut(&before)
+        {
             self.undo.push(Undo::Stale {
                 base: before,
                 count: *count,
@@ -343,13 +347,17 @@ mod tests {
         Slots::new(Limited::RowSlots, size)
     }
 
+    fn at(columns: &[u32]) -> Vec<(u32, u32)> {
+        columns.iter().map(|column| (*column, 1)).collect()
+    }
+
     #[test]
     fn lines_interleave_and_never_share_a_base() {
         let mut slots = slots(100);
-        assert_eq!(slots.place(&[0, 2]), Ok(1));
-        assert_eq!(slots.place(&[0, 2]), Ok(2));
-        assert_eq!(slots.place(&[3]), Ok(3));
-        assert_eq!(slots.place(&[2]), Ok(5));
+        assert_eq!(slots.place(&at(&[0, 2])), Ok(1));
+        assert_eq!(slots.place(&at(&[0, 2])), Ok(2));
+        assert_eq!(slots.place(&at(&[3])), Ok(3));
+        assert_eq!(slots.place(&at(&[2])), Ok(5));
     }
 
     #[test]
@@ -361,16 +369,16 @@ mod tests {
     #[test]
     fn a_base_that_some_slot_still_names_is_not_given_again() {
         let mut slots = slots(100);
-        let first = slots.place(&[0]).unwrap();
-        let base = slots.place(&[0, 5]).unwrap();
+        let first = slots.place(&at(&[0])).unwrap();
+        let base = slots.place(&at(&[0, 5])).unwrap();
         slots.retire(base, [0, 5].into_iter());
         assert_ne!(
-            slots.place(&[0, 5]),
+            slots.place(&at(&[0, 5])),
             Ok(base),
             "withheld until a grace period is over"
         );
         slots.grace();
-        let other = slots.place(&[0]).unwrap();
+        let other = slots.place(&at(&[0])).unwrap();
         assert_ne!(other, base, "two slots still name it");
         assert!(slots.stale.contains_key(&base));
         assert!(slots.extend(first, &[base - first, base + 5 - first]));
@@ -382,7 +390,7 @@ mod tests {
         let mut slots = slots(u32::MAX);
         for leaf in (1..4_000_u32).rev() {
             let path = (0..=leaf.ilog2()).rev().map(|up| leaf >> up);
-            slots.place(&path.collect::<Vec<_>>()).unwrap();
+            slots.place(&at(&path.collect::<Vec<_>>())).unwrap();
         }
         let (used, reach) = (slots.used(), slots.reach());
         assert!(reach < 3 * used, "{used} slots reach up to {reach}");
@@ -391,9 +399,9 @@ mod tests {
     #[test]
     fn a_full_array_is_reported() {
         let mut slots = slots(4);
-        assert!(slots.place(&[0, 2]).is_ok());
+        assert!(slots.place(&at(&[0, 2])).is_ok());
         assert!(matches!(
-            slots.place(&[0, 2]),
+            slots.place(&at(&[0, 2])),
             Err(Error::Full { size: 4, .. })
         ));
     }
@@ -401,12 +409,12 @@ mod tests {
     #[test]
     fn what_is_rolled_back_has_not_happened() {
         let mut slots = slots(100);
-        let first = slots.place(&[0, 5]).unwrap();
-        let gone = slots.place(&[0, 7]).unwrap();
+        let first = slots.place(&at(&[0, 5])).unwrap();
+        let gone = slots.place(&at(&[0, 7])).unwrap();
         slots.retire(gone, [0, 7].into_iter());
         slots.grace();
         let before = slots.clone();
-        slots.place(&[0, 7]).unwrap();
+        slots.place(&at(&[0, 7])).unwrap();
         assert!(slots.extend(first, &[1, 20]));
         slots.clear(first, 5);
         slots.retire(first, [0].into_iter());

@@ -94,6 +94,7 @@ impl State {
     /// Gives up the rows and verdicts that nothing leads to any more; returns the cookies that no
     /// verdict names now. `live_rows` are the rows that policies in force lead to.
     pub(super) fn sweep(&mut self, live_rows: &Marks) -> Vec<Cookie> {
+        self.policies.tidied();
         if !self.rows.retain(live_rows) {
             return Vec::new();
         }

@@ -382,8 +382,9 @@ impl Plan<'_> {
             }
             let unknown = outcome.parting.iter().chain([&0]);
             columns.extend(unknown.map(|class| (*class, lines.row(content.unknown))));
-            columns.sort_unstable();
             let default = lines.row(content.default);
+            columns.retain(|(_, row)| *row != default);
+            columns.sort_unstable();
             let policies = &mut self.state.policies;
             let number = policies.add(default, columns, &mut self.writes)?;
             outcome.numbers.insert(side, number);

@@ -72,7 +72,8 @@ pub(super) fn make(
     let moves = plan.moves(&both);
     let switches = plan.switches(&both);
     let switched = !switches.is_empty();
-    let forgotten = plan.put_in_force(&both, moves, switches, ports_moved);
+    let Moves { words, forgotten } = moves;
+    plan.put_in_force(&both, words, switches, ports_moved);
     let changed = switched || both.ingress.known_change || both.egress.known_change;
     let retired = plan.finish(&both, forgotten, changed);
     Ok(Planned {
@@ -91,6 +92,13 @@ struct Plan<'a> {
     order: LoadOrder,
     decisions: Decisions,
     writes: Vec<Write>,
+}
+
+/// Identities on their way to another class.
+struct Moves {
+    words: Vec<(Identity, PeerClasses)>,
+    /// Those that are to be forgotten once nobody can tell the class they have from the unknown one.
+    forgotten: Vec<Identity>,
 }
 
 /// What became of one direction.
@@ -130,6 +138,8 @@ impl Plan<'_> {
         }
         let mut numbers = vec![0; self.decisions.rows.len()];
         let mut wanted: Vec<_> = self.decisions.rows.iter().zip(numbers.iter_mut()).collect();
+        let cells: usize = wanted.iter().map(|(row, _)| row.exceptions.len() + 1).sum();
+        self.writes.reserve(cells);
         // Long lines first: short ones fit into the gaps that are left.
         wanted.sort_by_key(|(row, _)| std::cmp::Reverse(row.exceptions.len()));
         for (row, number) in wanted {
@@ -137,49 +147,73 @@ impl Plan<'_> {
             let mut columns: Vec<(u32, u32)> = Vec::with_capacity(row.exceptions.len());
             for (group, cell) in &row.exceptions {
                 let cell = verdict(*cell);
-                let classes = self.state.ports.of_group.get(group).into_iter().flatten();
-                columns.extend(classes.map(|class| (*class, cell)));
+                if cell != default {
+                    let classes = self.state.ports.of_group(*group).iter();
+                    columns.extend(classes.map(|class| (*class, cell)));
+                }
             }
-            columns.retain(|(_, cell)| *cell != default);
             columns.sort_unstable();
-            *number = match self.state.rows.find(default, &columns) {
+            let rows = &mut self.state.rows;
+            let key = rows.key(default, &columns);
+            *number = match rows.find(key, default, &columns) {
                 Some(number) => number,
-                None => self.state.rows.add(default, columns, &mut self.writes)?,
+                None => rows.add_row(key, default, columns, &mut self.writes)?,
             };
         }
         Ok((numbers, ports_moved))
     }
 
     /// The identities whose classes change.
-    fn moves(&mut self, both: &Both<Outcome>) -> Vec<(Identity, PeerClasses)> {
-        let mut parts: Vec<(Identity, Direction, u32)> = Vec::new();
+    fn moves(&mut self, both: &Both<Outcome>) -> Moves {
+        let mut known: Vec<(Identity, u32)> = Vec::new();
+        let mut seen = Marks::default();
+        let mut gone: BTreeMap<Identity, Both<Option<u32>>> = BTreeMap::new();
         for direction in Direction::BOTH {
             let outcome = both.get(direction);
             let classes = self.engine.classes.get_mut(direction);
             for (group, to) in outcome.leaving.iter().zip(&outcome.destinations) {
                 for mover in &group.movers {
-                    parts.push((mover.identity, direction, *to));
                     if let Some(before) = mover.before {
                         classes.take(before);
                     }
-                    if let Some(now) = mover.now {
-                        classes.put(now, *to);
+                    let Some(now) = mover.now else {
+                        *gone.entry(mover.identity).or_default().get_mut(direction) = Some(*to);
+                        continue;
+                    };
+                    classes.put(now, *to);
+                    if !seen.has(now) {
+                        seen.mark(now);
+                        known.push((mover.identity, now));
                     }
                 }
             }
         }
-        parts.sort_unstable_by_key(|(identity, ..)| *identity);
-        let words = parts.chunk_by(|a, b| a.0 == b.0).filter_map(|parts| {
-            let (identity, ..) = *parts.first()?;
-            let before = self.image.peer_classes(identity);
+        let Both { ingress, egress } = &self.engine.classes;
+        let known = known.into_iter().map(|(identity, now)| {
+            let (ingress, egress) = (ingress.home(now), egress.home(now));
+            (
+                identity,
+                PeerClasses::new(PeerClass::new(ingress), PeerClass::new(egress)),
+            )
+        });
+        let image = self.image;
+        let mut forgotten = Vec::new();
+        let gone = gone.into_iter().map(|(identity, to)| {
+            let before = image.peer_classes(identity);
             let part = |direction| {
-                let moved = parts.iter().find(|part| part.1 == direction);
-                PeerClass::new(moved.map_or_else(|| class(before, direction), |part| part.2))
+                let to = *to.get(direction);
+                PeerClass::new(to.unwrap_or_else(|| class(before, direction)))
             };
             let word = PeerClasses::new(part(Direction::Ingress), part(Direction::Egress));
-            (word != before).then_some((identity, word))
+            if word != before && word != PeerClasses::default() {
+                forgotten.push(identity);
+            }
+            (identity, word)
         });
-        words.collect()
+        let words = known.chain(gone);
+        let words = words.filter(|(identity, word)| image.peer_classes(*identity) != *word);
+        let words = words.collect();
+        Moves { words, forgotten }
     }
 
     /// The endpoints whose policies change.
@@ -216,16 +250,13 @@ impl Plan<'_> {
     }
 
     /// Moves the identities, then switches the endpoints.
-    ///
-    /// Returns the identities that are to be forgotten once nobody can tell the class they have
-    /// from the unknown one.
     fn put_in_force(
         &mut self,
         both: &Both<Outcome>,
         moves: Vec<(Identity, PeerClasses)>,
         switches: Vec<Write>,
         ports_moved: Moved,
-    ) -> Vec<Identity> {
+    ) {
         let ports_moved = ports_moved == Moved::Yes;
         let any_order = self.order == LoadOrder::Any;
         // A reader that still holds the old class of a port must not meet a row that was made for
@@ -237,19 +268,12 @@ impl Plan<'_> {
         }
         // What was loaded before the moves must not meet the policies that follow.
         let wait = any_order && !switches.is_empty() && (ports_moved || !moves.is_empty());
-        let logic = &self.engine.logic;
-        let is_forgotten = |(identity, word): &(Identity, PeerClasses)| {
-            *word != PeerClasses::default() && logic.number(*identity).is_none()
-        };
-        let forgotten = moves.iter().filter(|one| is_forgotten(one));
-        let forgotten = forgotten.map(|(identity, _)| *identity).collect();
         let moves = moves
             .into_iter()
             .map(|(identity, word)| Write::PeerClasses(identity, word));
         self.writes.extend(moves);
         self.writes.extend(wait.then_some(Write::Grace));
         self.writes.extend(switches);
-        forgotten
     }
 
     /// Ends the plan: the generation, and what becomes free. Returns the cookies that do.
@@ -262,11 +286,9 @@ impl Plan<'_> {
         if changed {
             self.writes.push(Write::Generation);
         }
-        let mut gave_up = false;
         for direction in Direction::BOTH {
             for policy in &both.get(direction).gone {
                 self.state.policies.retire(*policy);
-                gave_up = true;
             }
             if self.engine.found {
                 self.forget_classes(direction);
@@ -275,8 +297,8 @@ impl Plan<'_> {
         for side in &self.delta.sides.gone {
             self.engine.policies.remove(side);
         }
-        let retired = if gave_up {
-            let rows = self.rows_in_force();
+        let retired = if self.state.policies.is_littered() {
+            let rows = rows_in_force(self.engine, self.state);
             self.state.sweep(&rows)
         } else {
             Vec::new()
@@ -313,24 +335,6 @@ impl Plan<'_> {
         }
     }
 
-    /// The rows that policies in force lead to, for classes in force.
-    fn rows_in_force(&self) -> Marks {
-        let mut rows = Marks::default();
-        for (side, sided) in self.engine.logic.sides() {
-            let policy = self.engine.policies.get(&side);
-            let Some(entry) = policy.and_then(|policy| self.state.policies.get(*policy)) else {
-                continue;
-            };
-            let classes = self.engine.classes.get(sided.direction);
-            rows.mark(entry.default);
-            let exceptions = entry.exceptions.iter();
-            for (_, row) in exceptions.filter(|(class, _)| classes.is_live(*class)) {
-                rows.mark(*row);
-            }
-        }
-        rows
-    }
-
     /// The policies in force of one direction that no side has any more.
     fn draining(&self, direction: Direction) -> BTreeSet<u32> {
         if self.engine.found {
@@ -357,4 +361,22 @@ impl Plan<'_> {
             .filter_map(|(side, _)| Some((side, *self.engine.policies.get(&side)?)))
             .collect()
     }
+}
+
+/// The rows that policies in force lead to, for classes in force.
+pub(super) fn rows_in_force(engine: &Engine, state: &State) -> Marks {
+    let mut rows = Marks::default();
+    for (side, sided) in engine.logic.sides() {
+        let policy = engine.policies.get(&side);
+        let Some(entry) = policy.and_then(|policy| state.policies.get(*policy)) else {
+            continue;
+        };
+        let classes = engine.classes.get(sided.direction);
+        rows.mark(entry.default);
+        let exceptions = entry.exceptions.iter();
+        for (_, row) in exceptions.filter(|(class, _)| classes.is_live(*class)) {
+            rows.mark(*row);
+        }
+    }
+    rows
 }
