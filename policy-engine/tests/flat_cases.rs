@@ -171,6 +171,27 @@ fn what_a_later_tier_asks_of_the_node_does_not_count_once_it_is_let_in() {
 }
 
 #[test]
+fn beside_a_pass_too_a_narrower_entry_asks_for_what_the_wider_does() {
+    let asks = everybody(0, Effect::Allow, |rule| {
+        rule.auth = Some(AuthMode::Required);
+    });
+    let narrow = everybody(1, Effect::Allow, |rule| {
+        rule.ports = port_80();
+    });
+    let passes = everybody(2, Effect::Pass, |rule| {
+        rule.peers = those(world::requirement("app", "In", &["b"]));
+        rule.priority = Priority::whole(1);
+    });
+    let without = node(vec![asks, narrow]);
+    let mut with = without.clone();
+    with.policies.push(Arc::new(passes));
+    for world in [without, with] {
+        assert_eq!(ingress(&world, POD).auth, 1);
+        assert_eq!(ingress(&world, Identity::HOST).auth, 1);
+    }
+}
+
+#[test]
 fn what_a_later_level_asks_does_not_count_once_an_earlier_lets_in() {
     let asks = |ports: Ports, priority: u16| {
         everybody(0, Effect::Allow, |rule| {

@@ -129,13 +129,19 @@ fn beside(one: Said, other: Said) -> Said {
     first
 }
 
-/// Which of two goes first where one is about some of the other's ports.
-fn inside(narrow: Said, wide: Said) -> Said {
+/// Which of two goes first where one is about some of the other's ports. At one priority what does
+/// not say which authentication it asks for takes that of the wider.
+fn inside(mut narrow: Said, wide: Said) -> Said {
     if order(&wide) < order(&narrow) {
-        wide
-    } else {
-        narrow
+        return wide;
     }
+    if let (Some(entry), Some(wider)) = (&mut narrow.entry, wide.entry)
+        && narrow.priority == wide.priority
+        && !(entry.denies || wider.denies || entry.auth.is_explicit())
+    {
+        entry.auth = wider.auth.derived();
+    }
+    narrow
 }
 
 /// The plain walk.
