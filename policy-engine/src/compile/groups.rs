@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 
 use palisade_abi::{PortIndex, Protocol};
 
-use super::hash::{Map, Seed};
+use super::hash::{Map, Seed, wide};
 use super::logical::PortGroup;
 
 /// Types are 8 bits wide.
@@ -70,7 +70,7 @@ impl Groups {
     pub(crate) fn split(&mut self) {
         let mut edges: Vec<(u32, u128)> = vec![(0, 0)];
         for (id, (first, last)) in (0..).zip(&self.spans) {
-            let weight = self.seed.wide(id);
+            let weight = wide(self.seed, id);
             edges.push((*first, weight));
             edges.push((last + 1, weight.wrapping_neg()));
         }

@@ -1,6 +1,6 @@
 //! Identities split by the selectors that match them.
 
-use super::hash::{Map, Seed};
+use super::hash::{Map, Seed, wide};
 use super::logical::Signature;
 
 /// The selectors that the policies of one direction have asked for, and what identities look like
@@ -23,7 +23,7 @@ pub(crate) struct Signatures {
 impl Signatures {
     /// What a selector adds to the key of a signature.
     pub(crate) fn weight(&self, selector: u32) -> u128 {
-        self.seed.wide(selector)
+        wide(self.seed, selector)
     }
 
     /// Whether a selector tells identities apart.
