@@ -58,7 +58,7 @@ impl Loop {
         Ok(Self {
             listeners,
             epoll,
-            pool: Pool::new(limits.upstream_sockets / threads, limits.in_flight, threads)?,
+            pool: Pool::new(limits.upstream_sockets / threads, limits.in_flight)?,
             returns: Returns::new(
                 limits.return_sockets / threads,
                 Mark::new(MarkKind::ProxyReturn),

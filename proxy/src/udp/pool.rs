@@ -24,8 +24,6 @@ use crate::sys::{self, BATCH, Inbox, Parcel};
 #[derive(Debug)]
 pub(crate) struct Pool {
     limit: usize,
-    /// Sockets that a route's queries spread over.
-    places: usize,
     /// The sockets with queries that have not left yet.
     unsent: Vec<Token>,
     entropy: Entropy,
@@ -71,11 +69,9 @@ struct Flight {
 }
 
 impl Pool {
-    /// One of several pools, whose sockets together are the places of a route.
-    pub(crate) fn new(limit: usize, in_flight: usize, pools: usize) -> io::Result<Self> {
+    pub(crate) fn new(limit: usize, in_flight: usize) -> io::Result<Self> {
         Ok(Self {
             limit: limit.max(1),
-            places: (PLACES / pools).max(1),
             unsent: Vec::new(),
             entropy: Entropy::open()?,
             sockets: HashMap::new(),
@@ -235,7 +231,7 @@ impl Pool {
         }
         let place = self.entropy.next().map_err(|_| Outcome::Unreachable)?;
         let tokens = self.open.get(&route).map(Vec::as_slice).unwrap_or_default();
-        if let Some(token) = tokens.get(usize::from(place) % self.places).copied() {
+        if let Some(token) = tokens.get(usize::from(place) % PLACES).copied() {
             if !self
                 .sockets
                 .get(&token)
@@ -389,7 +385,8 @@ fn free_id(entropy: &mut Entropy, waiting: &HashMap<u16, (u64, Box<Asked>)>) -> 
 
 /// Events below belong to the loop itself.
 const FIRST_TOKEN: u64 = 1 << 32;
-/// Sockets that a route's queries spread over, in all pools.
+/// Sockets that a route's queries spread over. They are as many in every thread, because one thread
+/// alone may serve all the queries of a client.
 const PLACES: usize = 4;
 const QUERIES_PER_SOCKET: usize = 512;
 const SOCKET_LIFETIME: Duration = Duration::from_secs(10);
