@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         println!("cargo::error=no clang found: install clang (14 to 19) or set CLANG");
         return ExitCode::FAILURE;
     };
+    tell(&clang);
     for object in OBJECTS {
         let built = SkeletonBuilder::new()
             .source(format!("bpf/{object}.bpf.c"))
@@ -35,6 +36,20 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// For build scripts of crates whose programs use our headers and maps.
+fn tell(clang: &Path) {
+    println!("cargo::metadata=clang={}", clang.display());
+    let arguments = arguments();
+    let arguments: Vec<_> = arguments
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect();
+    println!("cargo::metadata=arguments={}", arguments.join(" "));
+    let crate_folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let headers = Path::new(&crate_folder).join("bpf");
+    println!("cargo::metadata=headers={}", headers.display());
 }
 
 /// `CLANG`, or the newest known version installed, or whatever `clang` is.

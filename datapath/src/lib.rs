@@ -71,4 +71,4 @@ pub use self::events::Events;
 pub use self::load::Programs;
 pub use self::maps::{Map, Maps};
 pub use self::probe::{Feature, Features, Need, features};
-pub use self::program::{Frame, Outcome, Program, TcAction};
+pub use self::program::{Frame, Outcome, Program, Statistics, TcAction};

@@ -115,6 +115,16 @@ impl Programs {
             to_network,
         })
     }
+
+    /// Every program.
+    pub fn all(&self) -> [&Program; 4] {
+        [
+            &self.from_container,
+            &self.to_container,
+            &self.from_network,
+            &self.to_network,
+        ]
+    }
 }
 
 fn load_endpoint(maps: &Maps, config: &DatapathConfig) -> Result<[Program; 2], Error> {

@@ -1,6 +1,8 @@
+use std::fs;
 use std::io;
 use std::mem::{offset_of, size_of};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use crate::skel::endpoint::types;
 use crate::sys;
@@ -36,6 +38,42 @@ pub struct Outcome {
     pub nanoseconds: u32,
 }
 
+/// What the kernel counts of a program.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Instructions that the verifier went through, of the million that it does.
+    pub verified_instructions: u32,
+    /// Runs since the program was loaded; counted only while `kernel.bpf_stats_enabled` is 1.
+    pub runs: u64,
+    /// What these runs took, the taking of the time included.
+    pub run_time: Duration,
+}
+
+impl Statistics {
+    /// What the kernel counts of any program.
+    ///
+    /// Minimum kernel version: 5.16.
+    ///
+    /// # Errors
+    /// What kept the kernel's list from being read.
+    pub fn of(program: &impl AsFd) -> io::Result<Self> {
+        let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
+        let text = fs::read_to_string(path)?;
+        let number = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+            value.trim().parse::<u64>().ok()
+        };
+        let found = number("verified_insns:").zip(number("run_cnt:").zip(number("run_time_ns:")));
+        let (verified, (runs, time)) = found.ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Self {
+            verified_instructions: u32::try_from(verified).unwrap_or(u32::MAX),
+            runs,
+            run_time: Duration::from_nanos(time),
+        })
+    }
+}
+
 /// What a program tells the kernel to do with a packet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -69,6 +107,14 @@ impl Program {
     /// The program's name.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// What the kernel counts of the program.
+    ///
+    /// # Errors
+    /// As [`Statistics::of`].
+    pub fn statistics(&self) -> io::Result<Statistics> {
+        Statistics::of(self)
     }
 
     /// Runs the program with a packet, against the maps it was loaded with, sending nothing.

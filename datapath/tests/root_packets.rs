@@ -559,3 +559,14 @@ fn group(family: Family) -> Vec<u8> {
     )
     .bytes()
 }
+
+#[test]
+fn no_program_comes_near_what_the_verifier_takes() {
+    for program in Rig::new(Setup::default()).programs.all() {
+        let count = program.statistics().unwrap().verified_instructions;
+        println!("{}: {count} instructions", program.name());
+        // It gives up after a million, and kernels differ by up to a factor of two.
+        let name = program.name();
+        assert!((1_000..250_000).contains(&count), "{name}: {count}");
+    }
+}

@@ -39,6 +39,7 @@ TASKS
      [--kernel PACKAGE]         or on the kernel of a package
   ci                            all that is asked of a change before it lands
   bench [FILTER]                benchmarks beside the recorded figures
+  bench bpf                     what programs in the kernel cost; needs root
   bench dns                     the DNS proxy under dnsperf, beside the responder alone; no root
   fuzz --smoke [--seconds N]    every fuzz target for a short while
   tidy                          the rules of the house that no compiler checks

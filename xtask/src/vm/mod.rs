@@ -66,6 +66,9 @@ impl Order {
             match word {
                 "-p" => order.crates.push(value()?.to_owned()),
                 "--kernel" => order.kernel = Some(value()?.into()),
+                unknown if unknown.starts_with('-') => {
+                    return Err(Failure::Stopped(format!("vm has no option {unknown}")));
+                }
                 filter => order.filters.push(filter.to_owned()),
             }
         }
@@ -94,5 +97,6 @@ mod order {
         assert_eq!(order.filters, ["drops"]);
         assert_eq!(Order::parse(&[]).unwrap().crates(), CRATES);
         assert!(Order::parse(&["-p"]).is_err());
+        assert!(Order::parse(&["--help"]).is_err());
     }
 }
