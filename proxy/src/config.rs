@@ -24,6 +24,8 @@ pub struct Config {
     pub timing: Timing,
     /// How many threads serve UDP; at least 1 does.
     pub threads: usize,
+    /// How those threads wait.
+    pub waiting: Waiting,
     /// What becomes of an answer whose addresses were not enforced in time.
     pub on_late: OnLate,
 }
@@ -41,6 +43,7 @@ impl Config {
             timing: Timing::default(),
             threads: thread::available_parallelism()
                 .map_or(1, |cores| cores.get().min(MOST_THREADS)),
+            waiting: Waiting::Ring,
             on_late: OnLate::ServFail,
         }
     }
@@ -128,6 +131,17 @@ impl Default for Timing {
             tcp_idle: Duration::from_secs(10),
         }
     }
+}
+
+/// How a thread that serves UDP waits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// With epoll, after which every socket is a call of its own.
+    Epoll,
+    /// With `io_uring`, one call to send and to wait. Where the kernel is older than 6.1 or forbids
+    /// it, with epoll.
+    Ring,
 }
 
 /// What becomes of an answer whose addresses were not enforced in time.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 /// Things that end at an instant; each push ends no earlier than the one before.
 ///
-/// What was settled early stays queued until it is due or a compaction finds it dead, so that
+/// What was settled early stays queued until it is the first or a compaction finds it dead, so that
 /// settling costs nothing.
 #[derive(Debug)]
 pub(crate) struct Deadlines<K> {
@@ -38,7 +38,12 @@ impl<K> Deadlines<K> {
         }
     }
 
-    pub(crate) fn next(&self) -> Option<Instant> {
+    /// When the first one that is still waited for is due.
+    pub(crate) fn next(&mut self, alive: impl Fn(&K) -> bool) -> Option<Instant> {
+        // Nobody is to wake up for the dead.
+        while self.queue.front().is_some_and(|(_, key)| !alive(key)) {
+            self.queue.pop_front();
+        }
         self.queue.front().map(|(due, _)| *due)
     }
 }
@@ -56,11 +61,24 @@ mod tests {
         for n in 0..3_u64 {
             deadlines.push(start + Duration::from_secs(n), n, |_| true);
         }
-        assert_eq!(deadlines.next(), Some(start));
+        assert_eq!(deadlines.next(|_| true), Some(start));
         let now = start + Duration::from_secs(1);
         assert_eq!(deadlines.pop(now), Some(0));
         assert_eq!(deadlines.pop(now), Some(1));
         assert_eq!(deadlines.pop(now), None);
+    }
+
+    #[test]
+    fn nobody_wakes_for_the_dead() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(8);
+        for n in 0..4_u64 {
+            deadlines.push(start + Duration::from_secs(n), n, |_| true);
+        }
+        let third = Some(start + Duration::from_secs(2));
+        assert_eq!(deadlines.next(|n| *n == 2), third);
+        assert_eq!(deadlines.next(|_| true), third);
+        assert_eq!(deadlines.next(|_| false), None);
     }
 
     #[test]

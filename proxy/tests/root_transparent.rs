@@ -11,6 +11,9 @@
 mod lab;
 
 #[cfg(test)]
+const WAITING: palisade_proxy::Waiting = palisade_proxy::Waiting::Ring;
+
+#[cfg(test)]
 mod transparent {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
     use std::os::fd::AsRawFd;

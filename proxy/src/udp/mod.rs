@@ -9,6 +9,7 @@
 pub(crate) mod outbox;
 mod pool;
 mod returns;
+mod wait;
 
 use std::io;
 use std::mem;
@@ -16,27 +17,26 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use palisade_abi::{Mark, MarkKind, Protocol};
 
 use self::pool::{Pool, Token};
 use self::returns::Returns;
+use self::wait::{Waiter, wait};
 use crate::asked::{Admission, Reply, admit};
-use crate::config::Mode;
+use crate::config::{Mode, Waiting};
 use crate::deadlines::Deadlines;
 use crate::held::{Pending, hold};
 use crate::policy::{Outcome, Reject};
 use crate::shared::{Origin, Shared};
 use crate::sink::Sink;
-use crate::sys::{Datagram, Inbox};
+use crate::sys::{Datagram, Done, Inbox, Ring, Sharing};
 
 /// The thread's state; nobody else touches it.
 #[derive(Debug)]
 pub(crate) struct Loop {
     shared: Arc<Shared>,
     listeners: Vec<Arc<UdpSocket>>,
-    epoll: Epoll,
+    waiter: Waiter,
     pool: Pool,
     returns: Returns,
     holds: Deadlines<Weak<Pending>>,
@@ -46,18 +46,11 @@ pub(crate) struct Loop {
 
 impl Loop {
     pub(crate) fn new(shared: Arc<Shared>, listeners: Vec<Arc<UdpSocket>>) -> io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(&shared.stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
-        for (listener, event) in listeners.iter().zip(0..) {
-            // Of the threads that wait for the same listener one is enough.
-            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE;
-            epoll.add(listener, EpollEvent::new(flags, event))?;
-        }
         let limits = shared.config.limits;
         let threads = shared.config.threads.max(1);
         Ok(Self {
             listeners,
-            epoll,
+            waiter: Waiter::epoll()?,
             pool: Pool::new(limits.upstream_sockets / threads, limits.in_flight)?,
             returns: Returns::new(
                 limits.return_sockets / threads,
@@ -73,45 +66,102 @@ impl Loop {
     /// Serves until the stop is raised.
     pub(crate) fn run(mut self) -> io::Result<()> {
         outbox::open();
-        let mut events = [EpollEvent::empty(); 64];
+        if self.shared.config.waiting == Waiting::Ring
+            && let Ok(ring) = Ring::new()
+        {
+            self.waiter = Waiter::Ring(Box::new(ring));
+        }
+        self.waiter.watch(&self.shared.stop, STOP, Sharing::All)?;
+        for (listener, key) in self.listeners.iter().zip(0..) {
+            self.waiter.watch(listener, key, Sharing::One)?;
+        }
+        let mut events = Vec::new();
         loop {
-            let count = match self.epoll.wait(&mut events, self.timeout()) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => 0,
-                Err(error) => return Err(error.into()),
-            };
-            for event in events.iter().take(count) {
-                let data = event.data();
-                if data == STOP {
-                    return Ok(());
-                }
-                match Token::of_event(data) {
-                    Some(token) => self.take_answers(token),
-                    None => self.take_queries(usize::try_from(data).unwrap_or(usize::MAX)),
+            self.turn(&mut events)?;
+            for event in events.drain(..) {
+                match event {
+                    Done::Ready(STOP) => return self.waiter.close(),
+                    event => self.handle(event)?,
                 }
             }
             self.expire();
-            outbox::flush(&self.shared.counters);
         }
     }
 
-    fn timeout(&self) -> EpollTimeout {
-        let sweep = (!self.pool.is_empty()).then(|| self.swept + SWEEP_INTERVAL);
-        let next = [self.pool.next_expiry(), self.holds.next(), sweep]
-            .into_iter()
-            .flatten()
-            .min();
-        let Some(next) = next else {
-            return EpollTimeout::NONE;
-        };
-        // The kernel counts whole milliseconds: rounded down, the last one would be spent spinning.
-        let wait = next.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-        EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX)
+    /// Sends what is to be sent and waits for something to happen.
+    fn turn(&mut self, events: &mut Vec<Done>) -> io::Result<()> {
+        let timeout = self.timeout();
+        match &mut self.waiter {
+            Waiter::Epoll(epoll) => {
+                for asked in self.pool.flush() {
+                    asked.conclude(&self.shared, Outcome::Unreachable, Reply::default());
+                }
+                outbox::flush(&self.shared.counters);
+                wait(epoll, timeout, events)
+            }
+            Waiter::Ring(ring) => {
+                let replies = outbox::take();
+                let mut leaving = self.pool.leaving();
+                let queries = leaving.len();
+                leaving.extend(replies.iter().map(outbox::Reply::leaving));
+                ring.exchange(&leaving, timeout)?;
+                ring.done(events)?;
+                drop(leaving);
+                outbox::put_back(replies);
+                let mut unsent = Vec::new();
+                events.retain(|event| match event {
+                    Done::Unsent(place) if *place < queries => {
+                        unsent.push(*place);
+                        false
+                    }
+                    Done::Unsent(_) => {
+                        self.shared.counters.unsent.add();
+                        false
+                    }
+                    Done::Arrived(..) | Done::Failed(_) | Done::Ready(_) => true,
+                });
+                for asked in self.pool.left(&unsent) {
+                    asked.conclude(&self.shared, Outcome::Unreachable, Reply::default());
+                }
+                Ok(())
+            }
+        }
     }
 
-    fn take_queries(&mut self, index: usize) {
+    fn timeout(&mut self) -> Option<Duration> {
+        let sweep = (!self.pool.is_empty()).then(|| self.swept + SWEEP_INTERVAL);
+        let held = self.holds.next(|pending| pending.strong_count() > 0);
+        let next = [self.pool.next_expiry(), held, sweep];
+        let next = next.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn handle(&mut self, event: Done) -> io::Result<()> {
+        match event {
+            Done::Ready(key) => match Token::of_key(key) {
+                Some(token) => self.take_answers(token),
+                None => self.take_queries(key)?,
+            },
+            Done::Arrived(key, message) => {
+                if let Some(token) = Token::of_key(key) {
+                    self.take_answer(token, message);
+                }
+            }
+            Done::Failed(key) => {
+                if let Some(token) = Token::of_key(key) {
+                    self.pool.set_unreachable(token);
+                    self.give_up_lost(token);
+                }
+            }
+            Done::Unsent(_) => {}
+        }
+        Ok(())
+    }
+
+    fn take_queries(&mut self, key: u64) -> io::Result<()> {
+        let index = usize::try_from(key).unwrap_or(usize::MAX);
         let Some(listener) = self.listeners.get(index).map(Arc::clone) else {
-            return;
+            return Ok(());
         };
         // One batch, so that answers get their turn under a flood of queries.
         let mut inbox = mem::take(&mut self.inbox);
@@ -120,9 +170,7 @@ impl Loop {
             self.take_query(&listener, datagram);
         }
         self.inbox = inbox;
-        for asked in self.pool.flush() {
-            asked.conclude(&self.shared, Outcome::Unreachable, Reply::default());
-        }
+        self.waiter.watch_on(&listener, key, Sharing::One)
     }
 
     fn take_query(&mut self, listener: &Arc<UdpSocket>, datagram: Datagram<'_>) {
@@ -147,7 +195,7 @@ impl Loop {
             Admission::Forward(asked) => {
                 let mark = self.shared.upstream_mark(asked.identity);
                 let due = Instant::now() + self.shared.config.timing.upstream;
-                if let Err((asked, outcome)) = self.pool.send(asked, mark, due, &self.epoll) {
+                if let Err((asked, outcome)) = self.pool.send(asked, mark, due, &mut self.waiter) {
                     asked.conclude(&self.shared, outcome, Reply::default());
                 }
             }
@@ -168,16 +216,24 @@ impl Loop {
         let mut inbox = mem::take(&mut self.inbox);
         let received = self.pool.receive(token, &mut inbox);
         for message in (0..received).map_while(|index| inbox.get(index)) {
-            match self.pool.answered(token, message.message) {
-                Some(asked) => {
-                    if let Some(pending) = hold(&self.shared, asked, message.message.to_vec()) {
-                        self.watch(pending);
-                    }
-                }
-                None => self.shared.counters.mismatched.add(),
-            }
+            self.take_answer(token, message.message.to_vec());
         }
         self.inbox = inbox;
+        self.give_up_lost(token);
+    }
+
+    fn take_answer(&mut self, token: Token, message: Vec<u8>) {
+        match self.pool.answered(token, &message) {
+            Some(asked) => {
+                if let Some(pending) = hold(&self.shared, asked, message) {
+                    self.watch(pending);
+                }
+            }
+            None => self.shared.counters.mismatched.add(),
+        }
+    }
+
+    fn give_up_lost(&mut self, token: Token) {
         for asked in self.pool.lost(token) {
             asked.conclude(&self.shared, Outcome::Unreachable, Reply::default());
         }
@@ -203,7 +259,7 @@ impl Loop {
         }
         if now.duration_since(self.swept) >= SWEEP_INTERVAL {
             self.swept = now;
-            self.pool.sweep(now);
+            self.pool.sweep(now, &mut self.waiter);
         }
     }
 }

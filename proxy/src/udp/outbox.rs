@@ -1,17 +1,37 @@
 //! Replies that leave together.
 
 use std::cell::RefCell;
+use std::mem;
 use std::net::UdpSocket;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::stats::Counters;
-use crate::sys::{self, BATCH, Parcel};
+use crate::sys::{self, BATCH, Leaving, Parcel};
 
 /// A reply and the socket that it leaves from.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) socket: Arc<UdpSocket>,
     pub(crate) parcel: Parcel<Vec<u8>>,
+}
+
+impl Reply {
+    pub(crate) fn leaving(&self) -> Leaving<'_> {
+        let Parcel {
+            message,
+            target,
+            source,
+        } = &self.parcel;
+        Leaving {
+            socket: self.socket.as_fd(),
+            parcel: Parcel {
+                message,
+                target: *target,
+                source: *source,
+            },
+        }
+    }
 }
 
 thread_local! {
@@ -38,8 +58,7 @@ pub(crate) fn push(reply: Reply) -> Result<(), Reply> {
 
 /// Sends what waits. A reply that cannot leave is counted, and the client asks again.
 pub(crate) fn flush(counters: &Counters) {
-    let mut waiting =
-        WAITING.with_borrow_mut(|waiting| waiting.as_mut().map(std::mem::take).unwrap_or_default());
+    let mut waiting = take();
     let mut rest = waiting.drain(..).peekable();
     while let Some(Reply { socket, parcel }) = rest.next() {
         let mut parcels = vec![parcel];
@@ -57,10 +76,20 @@ pub(crate) fn flush(counters: &Counters) {
         }
     }
     drop(rest);
-    WAITING.with_borrow_mut(|place| {
-        if let Some(place) = place {
-            // Its room is used again.
-            *place = waiting;
+    put_back(waiting);
+}
+
+/// Takes what waits, for someone else to send.
+pub(crate) fn take() -> Vec<Reply> {
+    WAITING.with_borrow_mut(|waiting| waiting.as_mut().map(mem::take).unwrap_or_default())
+}
+
+/// Gives back what was taken once it is sent, so that its room is used again.
+pub(crate) fn put_back(mut sent: Vec<Reply>) {
+    sent.clear();
+    WAITING.with_borrow_mut(|waiting| {
+        if let Some(waiting) = waiting {
+            *waiting = sent;
         }
     });
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use palisade_abi::{Identity, Mark};
 
 use crate::asked::Asked;
@@ -14,7 +15,8 @@ use crate::deadlines::Deadlines;
 use crate::entropy::Entropy;
 use crate::policy::Outcome;
 use crate::socket;
-use crate::sys::{self, BATCH, Inbox, Parcel};
+use crate::sys::{self, BATCH, Inbox, Leaving, Parcel};
+use crate::udp::wait::Waiter;
 
 /// All sockets towards servers, each for one client identity and one server.
 ///
@@ -90,13 +92,13 @@ impl Pool {
         mut asked: Box<Asked>,
         mark: Option<Mark>,
         due: Instant,
-        epoll: &Epoll,
+        waiter: &mut Waiter,
     ) -> Result<(), (Box<Asked>, Outcome)> {
         let route = Route {
             identity: asked.identity,
             server: asked.origin.server,
         };
-        let token = match self.choose(route, mark, epoll) {
+        let token = match self.choose(route, mark, waiter) {
             Ok(token) => token,
             Err(outcome) => return Err((asked, outcome)),
         };
@@ -135,6 +137,35 @@ impl Pool {
         failed
     }
 
+    /// What [`flush`](Self::flush) would send, for someone else to; whose business
+    /// [`left`](Self::left) is then.
+    pub(crate) fn leaving(&self) -> Vec<Leaving<'_>> {
+        let sockets = self.unsent.iter();
+        let sockets = sockets.filter_map(|token| self.sockets.get(token));
+        sockets.flat_map(Upstream::leaving).collect()
+    }
+
+    /// What has left has left, but for the queries in these places, in ascending order. Gives back
+    /// what could not leave.
+    pub(crate) fn left(&mut self, unsent: &[usize]) -> Vec<Asked> {
+        let mut failed = Vec::new();
+        let mut places = 0..;
+        for token in self.unsent.drain(..) {
+            if let Some(upstream) = self.sockets.get_mut(&token) {
+                let mut ids = mem::take(&mut upstream.unsent);
+                ids.retain(|id| upstream.waiting.contains_key(id));
+                let again = ids.into_iter().zip(&mut places);
+                upstream.unsent = again
+                    .filter(|(_, place)| unsent.binary_search(place).is_ok())
+                    .map(|(id, _)| id)
+                    .collect();
+                // An error may be owed to earlier queries, whose rejection came back.
+                upstream.flush(&mut failed);
+            }
+        }
+        failed
+    }
+
     /// Takes datagrams from a socket. Says how many.
     pub(crate) fn receive(&mut self, token: Token, inbox: &mut Inbox) -> usize {
         let Some(upstream) = self.sockets.get_mut(&token) else {
@@ -159,6 +190,13 @@ impl Pool {
                 Some(waiting.remove().1)
             }
             Entry::Occupied(_) | Entry::Vacant(_) => None,
+        }
+    }
+
+    /// Notes that the server does not listen.
+    pub(crate) fn set_unreachable(&mut self, token: Token) {
+        if let Some(upstream) = self.sockets.get_mut(&token) {
+            upstream.unreachable = true;
         }
     }
 
@@ -188,12 +226,13 @@ impl Pool {
     }
 
     /// When [`expire`](Self::expire) has something to do at the earliest.
-    pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.waits.next()
+    pub(crate) fn next_expiry(&mut self) -> Option<Instant> {
+        let sockets = &self.sockets;
+        self.waits.next(|flight| is_waiting(sockets, flight))
     }
 
     /// Closes the sockets that have served their time.
-    pub(crate) fn sweep(&mut self, now: Instant) {
+    pub(crate) fn sweep(&mut self, now: Instant, waiter: &mut Waiter) {
         let worn = self
             .sockets
             .iter()
@@ -206,7 +245,7 @@ impl Pool {
             .iter()
             .filter(|(_, u)| u.retired && u.waiting.is_empty());
         for token in done.map(|(token, _)| *token).collect::<Vec<_>>() {
-            self.close(token);
+            self.close(token, waiter);
         }
     }
 
@@ -219,7 +258,7 @@ impl Pool {
         &mut self,
         route: Route,
         mark: Option<Mark>,
-        epoll: &Epoll,
+        waiter: &mut Waiter,
     ) -> Result<Token, Outcome> {
         let unsent = self.unsent.last().copied();
         let same = |token: &Token| {
@@ -241,8 +280,8 @@ impl Pool {
             }
             self.retire(token);
         }
-        let opened = if self.make_room(route.identity) {
-            self.open(route, mark, epoll)
+        let opened = if self.make_room(route.identity, waiter) {
+            self.open(route, mark, waiter)
                 .map_err(|_| Outcome::Unreachable)
         } else {
             Err(Outcome::Overload)
@@ -257,7 +296,7 @@ impl Pool {
     }
 
     /// Sees to it that one more socket is within the limits, closing an idle one if need be.
-    fn make_room(&mut self, identity: Identity) -> bool {
+    fn make_room(&mut self, identity: Identity, waiter: &mut Waiter) -> bool {
         let share = (self.limit / 4).max(1);
         let over_share = self
             .per_identity
@@ -273,15 +312,15 @@ impl Pool {
             return false;
         };
         self.retire(token);
-        self.close(token);
+        self.close(token, waiter);
         true
     }
 
-    fn open(&mut self, route: Route, mark: Option<Mark>, epoll: &Epoll) -> io::Result<Token> {
+    fn open(&mut self, route: Route, mark: Option<Mark>, waiter: &mut Waiter) -> io::Result<Token> {
         let socket = socket::udp_upstream(route.server, mark)?;
         self.last_token += 1;
         let token = Token(self.last_token);
-        epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, token.0))?;
+        waiter.attend(&socket, token.0)?;
         let opened = Instant::now();
         let waiting = HashMap::new();
         let upstream = Upstream {
@@ -314,11 +353,12 @@ impl Pool {
         }
     }
 
-    fn close(&mut self, token: Token) {
-        // The kernel forgets the descriptor's events as it is closed.
+    fn close(&mut self, token: Token, waiter: &mut Waiter) {
         let Some(upstream) = self.sockets.remove(&token) else {
             return;
         };
+        // A ring that can take no more ends the thread as it is used next.
+        waiter.forget(token.0).ok();
         if let Entry::Occupied(mut used) = self.per_identity.entry(upstream.route.identity) {
             *used.get_mut() -= 1;
             if *used.get() == 0 {
@@ -329,8 +369,23 @@ impl Pool {
 }
 
 impl Upstream {
+    fn leaving(&self) -> impl Iterator<Item = Leaving<'_>> {
+        let waiting = self.unsent.iter().filter_map(|id| self.waiting.get(id));
+        waiting.map(|(_, asked)| Leaving {
+            socket: self.socket.as_fd(),
+            parcel: Parcel {
+                message: asked.message(),
+                target: None,
+                source: None,
+            },
+        })
+    }
+
     fn flush(&mut self, failed: &mut Vec<Asked>) {
-        let ids = std::mem::take(&mut self.unsent);
+        let ids = mem::take(&mut self.unsent);
+        if ids.is_empty() {
+            return;
+        }
         let parcel = |id: &u16| {
             let (_, asked) = self.waiting.get(id)?;
             Some(Parcel {
@@ -365,9 +420,9 @@ impl Upstream {
 }
 
 impl Token {
-    /// The socket that an event tells of, unless it is one of the loop's own numbers.
-    pub(crate) fn of_event(data: u64) -> Option<Self> {
-        (data > FIRST_TOKEN).then_some(Self(data))
+    /// The socket that a key stands for, unless it is one of the loop's own numbers.
+    pub(crate) fn of_key(key: u64) -> Option<Self> {
+        (key > FIRST_TOKEN).then_some(Self(key))
     }
 }
 
@@ -383,7 +438,7 @@ fn free_id(entropy: &mut Entropy, waiting: &HashMap<u16, (u64, Box<Asked>)>) -> 
     (0..16).find_map(|_| entropy.next().ok().filter(|id| !waiting.contains_key(id)))
 }
 
-/// Events below belong to the loop itself.
+/// Keys below belong to the loop itself.
 const FIRST_TOKEN: u64 = 1 << 32;
 /// Sockets that a route's queries spread over. They are as many in every thread, because one thread
 /// alone may serve all the queries of a client.

@@ -1,7 +1,7 @@
 //! Queries over UDP that are allowed.
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use palisade_fqdn::wire::Rcode;
@@ -187,4 +187,22 @@ fn a_port_is_one_for_everything_and_can_be_had_again() {
         code(&lab.client().ask(&query(1, "a.example.com", A))),
         NOERROR
     );
+}
+
+#[test]
+fn a_proxy_that_has_stopped_holds_no_socket() {
+    let server = Server::honest(Ipv4Addr::LOCALHOST);
+    let mut config = forward(server.address);
+    // An address of its own, so that no other test takes the port in between.
+    config.listen = vec![Ipv4Addr::new(127, 77, 0, 3).into()];
+    for _ in 0..20 {
+        let lab = Lab::new(config.clone(), |held| {
+            held.release();
+        });
+        let address = lab.address();
+        config.port = Some(lab.proxy.port());
+        lab.client().ask(&query(1, "a.example.com", A));
+        lab.proxy.stop().unwrap();
+        drop(UdpSocket::bind(address).unwrap());
+    }
 }

@@ -5,6 +5,9 @@
 mod lab;
 
 #[cfg(test)]
+const WAITING: palisade_proxy::Waiting = palisade_proxy::Waiting::Ring;
+
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod exchange;

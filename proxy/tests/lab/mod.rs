@@ -380,7 +380,9 @@ impl Lab {
 
 /// The configuration of a proxy on loopback.
 pub(crate) fn forward(upstream: SocketAddr) -> Config {
-    Config::forward((Ipv4Addr::LOCALHOST, 0).into(), upstream)
+    let mut config = Config::forward((Ipv4Addr::LOCALHOST, 0).into(), upstream);
+    config.waiting = crate::WAITING;
+    config
 }
 
 /// Waits for a condition, with a deadline.

@@ -11,6 +11,9 @@
 mod lab;
 
 #[cfg(test)]
+const WAITING: palisade_proxy::Waiting = palisade_proxy::Waiting::Ring;
+
+#[cfg(test)]
 mod enforcer;
 
 #[cfg(test)]
