@@ -166,6 +166,10 @@ pub(crate) enum PolicyCommand {
         /// Refuses what is legal but surely not meant, too.
         #[arg(long)]
         strict: bool,
+        /// Compiles the policies for the pods in these files and says what the tables hold, and
+        /// which rules take how much of them.
+        #[arg(long)]
+        budget: bool,
     },
     /// Says what is decided for a flow, and why.
     #[command(

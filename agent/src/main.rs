@@ -86,13 +86,20 @@ fn fqdn(command: FqdnCommand) -> Result<(), ClientError> {
 
 fn policy(command: PolicyCommand) -> Result<(), Error> {
     match command {
-        PolicyCommand::Check { files, strict } => {
+        PolicyCommand::Check {
+            files,
+            strict,
+            budget,
+        } => {
             let strictness = if strict {
                 Strictness::Strict
             } else {
                 Strictness::Lenient
             };
             offline::check(&files, strictness)?;
+            if budget {
+                offline::budget(&files)?;
+            }
         }
         PolicyCommand::Explain { flow } => offline::explain(&flow)?,
         PolicyCommand::Get { reach } => {

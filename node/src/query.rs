@@ -9,7 +9,7 @@ use std::time::Duration;
 use palisade_abi::{Cookie, Direction, EndpointId, Prefix, Protocol, Verdict};
 use palisade_fqdn::DnsName;
 use palisade_identity::{Identity, LabelSet};
-use palisade_policy::{Explanation, HostFirewall, Origin, Policy, ProxyPorts, explain};
+use palisade_policy::{Explanation, HostFirewall, Origin, Policy, ProxyPorts, Tables, explain};
 
 use crate::config::Config;
 use crate::dns_filter::{DnsOutcome, DnsVerdict};
@@ -99,6 +99,11 @@ impl Node {
     /// How the node is set up.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The decision tables, with what they hold and what each rule takes of them.
+    pub const fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// How many sets of policies were taken.

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
-use palisade_abi::PORT_INDEXES;
+use palisade_abi::{Direction, PORT_INDEXES};
 
 use crate::flat;
+use crate::rule::ResourceName;
+use crate::span::Location;
 use crate::tables::{Limited, Tables};
 
 /// What the tables of a node hold, beside what they can hold.
@@ -42,6 +45,57 @@ pub struct Fill {
     pub reach: u32,
     /// Elements.
     pub size: u32,
+}
+
+/// What one rule in force takes of the tables, from [`Tables::budget_by_rule`].
+///
+/// A rule is one item of its document; cells, rows and verdicts are those that it decides.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct RuleCost {
+    /// The resource.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_text"))]
+    pub resource: Arc<ResourceName>,
+    /// Where the rule stands.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "as_text"))]
+    pub location: Location,
+    /// The direction that it is about.
+    pub direction: Direction,
+    /// Endpoints of this node that it selects.
+    pub endpoints: usize,
+    /// Known identities that its peers name.
+    pub identities: usize,
+    /// The classes that these are in.
+    pub peer_classes: usize,
+    /// Classes of ports for which it decides; none, if it decides for whatever port.
+    pub port_classes: usize,
+    /// Rows in which it decides something, their defaults included.
+    pub rows: usize,
+    /// Cells in which it decides.
+    pub cells: usize,
+    /// Verdict records that name it.
+    pub verdicts: usize,
+    /// Bytes of these cells and verdicts, at a word of 8 bytes each: they take less where cells lie
+    /// together.
+    pub bytes: u64,
+}
+
+impl fmt::Display for RuleCost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>8} bytes {:>6} cells {:>5} rows {:>6} identities in {:>5} classes {:>4} endpoints  {} {} ({})",
+            self.bytes,
+            self.cells,
+            self.rows,
+            self.identities,
+            self.peer_classes,
+            self.endpoints,
+            self.location,
+            self.direction,
+            self.resource
+        )
+    }
 }
 
 /// Lines, slots and verdict records are words of 8 bytes.
@@ -103,4 +157,12 @@ impl fmt::Display for Budget {
             self.fixed_bytes.div_ceil(1_000)
         )
     }
+}
+
+#[cfg(feature = "serde")]
+fn as_text<T: fmt::Display, S: serde::Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

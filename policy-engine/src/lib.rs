@@ -99,7 +99,7 @@ mod span;
 pub mod tables;
 mod yaml;
 
-pub use self::budget::{Budget, Fill};
+pub use self::budget::{Budget, Fill, RuleCost};
 pub use self::compile::{Desired, LocalEndpoint, Origin};
 pub use self::dns::{DnsRuleSet, DnsRules};
 pub use self::explain::{Explanation, Flow, Party};

@@ -127,6 +127,17 @@ impl Cookies {
         self.items.get(&cookie)?.origin()
     }
 
+    /// The rule in force that a cookie leads to.
+    pub(crate) fn stands(&self, cookie: Cookie) -> Option<Stands<'_>> {
+        match self.items.get(&cookie)? {
+            Item::InForce(place) => Some(Stands {
+                policy: &place.policy,
+                at: place.rule,
+            }),
+            Item::Gone(_) => None,
+        }
+    }
+
     /// Puts the cookies of a change in force.
     pub(crate) fn commit(&mut self, given: Given) {
         for (key, (cookie, place)) in given.keys {

@@ -19,12 +19,12 @@ use palisade_abi::{EndpointId, IDENTITY_PAGE_LEN, IDENTITY_PAGES, Identity};
 use palisade_identity::{LabelSet, Selector, Source, reserved};
 
 pub use self::cookies::Origin;
-pub(crate) use self::cookies::{Cookies, Given, Part};
+pub(crate) use self::cookies::{Cookies, Given, Part, Stands};
 pub(crate) use self::decide::Decisions;
 pub(crate) use self::describe::{peer as peer_text, port as port_text};
 pub(crate) use self::hash::{Map, Seed};
 pub(crate) use self::index::Index;
-pub(crate) use self::logic::{Basis, Changes, Content, Delta, Logic, Moved};
+pub(crate) use self::logic::{Basis, Changes, Content, Delta, InForce, Logic, Moved};
 pub(crate) use self::logical::{Both, PortGroup, Signature};
 pub(crate) use self::subjects::{Otherwise, Side, sides};
 

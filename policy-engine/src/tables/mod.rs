@@ -1,5 +1,6 @@
 //! The decision tables of a node: what is in force, and the writes that change it.
 
+mod by_rule;
 mod classes;
 mod compact;
 mod difference;

@@ -61,6 +61,12 @@ impl Records {
         Ok(index)
     }
 
+    /// The records in force.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Verdict)> {
+        let records = (0..).zip(&self.by_index);
+        records.filter_map(|(index, verdict)| Some((index, (*verdict)?)))
+    }
+
     fn insert(&mut self, index: u32, verdict: Verdict) {
         let place = index as usize;
         if self.by_index.len() <= place {

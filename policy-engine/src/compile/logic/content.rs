@@ -1,6 +1,7 @@
 //! What one side says to whom.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use palisade_abi::Direction;
 use palisade_identity::Selector;
@@ -34,6 +35,15 @@ pub(super) struct Named {
     forms: Forms,
     context: Context,
     items: Items,
+}
+
+/// Whom each rule of a side names, by its place in the side.
+#[derive(Debug, Default)]
+pub(super) struct ByPlace {
+    /// The rules for any peer.
+    pub(super) for_all: BTreeSet<u32>,
+    /// The selectors of the others.
+    pub(super) selectors: BTreeMap<u32, Vec<u32>>,
 }
 
 /// One row for each signature; the numbers are places in [`Decisions::rows`].
@@ -224,6 +234,20 @@ impl Named {
 
     pub(super) const fn direction(&self) -> Direction {
         self.direction
+    }
+
+    /// Whom each rule names.
+    pub(super) fn by_place(&self) -> ByPlace {
+        let mut selectors: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (selector, matched) in &self.by_selector {
+            for (place, _) in matched {
+                selectors.entry(*place).or_default().push(*selector);
+            }
+        }
+        ByPlace {
+            for_all: self.any.iter().map(|(place, _)| *place).collect(),
+            selectors,
+        }
     }
 
     /// Every selector that the side asks for, ascending.

@@ -10,6 +10,7 @@
 //! endpoints that it selects. Nothing here knows what the kernel holds.
 
 mod content;
+mod in_force;
 mod rules;
 mod sides;
 
@@ -20,6 +21,7 @@ use palisade_identity::LabelSet;
 
 use self::content::Named;
 pub(crate) use self::content::{Basis, Content};
+pub(crate) use self::in_force::InForce;
 use self::rules::Rules;
 use self::sides::Sides;
 pub(crate) use self::sides::{SideChanges, Sided};
