@@ -1,11 +1,14 @@
 //! Hashing of small keys, fast and seeded.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::LazyLock;
 
 /// A map whose keys are small; its order is never looked at.
 pub type Map<K, V> = HashMap<K, V, Seed>;
+
+/// A map by labels, label sets or selectors: they bring their hash along.
+pub type Digested<K, V> = HashMap<K, V, BuildHasherDefault<Digest>>;
 
 /// Keys of a keyed hash, so that nobody can choose inputs that collide.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +23,10 @@ pub struct Fold {
     state: u64,
     factor: u64,
 }
+
+/// Takes a digest for the hash: it was found with a seed that nobody knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Digest(u64);
 
 /// The hash of something that does not change, found once: it tells most things apart without a
 /// look at them. Of one process all digests have one seed, and of two processes different ones.
@@ -86,6 +93,22 @@ impl Hasher for Fold {
         let wide = u128::from(self.state) * u128::from(self.factor.rotate_left(32) | 1);
         let [low, high] = halves(wide);
         low ^ high
+    }
+}
+
+impl Hasher for Digest {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, digest: u64) {
+        self.0 = digest;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

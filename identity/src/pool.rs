@@ -33,16 +33,17 @@ pub struct LabelPool {
     /// The first label of each key.
     keys: Map<Text, u32>,
     shape: Shape,
-    /// The labels of a list while it is read, as they stand there and in order.
+    /// The labels of a list while it is read, then of the last one; and in order.
     found: Vec<u32>,
     sorted: Vec<Label>,
 }
 
-/// A label, where its text stands, and the first label of the same key.
+/// A label, where its text stands and the hash of it, and the first label of the same key.
 #[derive(Clone, Debug)]
 struct Pooled {
     label: Label,
     text: Range<usize>,
+    hash: u64,
     key: u32,
 }
 
@@ -66,10 +67,18 @@ impl LabelPool {
     {
         let mut found = std::mem::take(&mut self.found);
         let mut sorted = std::mem::take(&mut self.sorted);
-        found.clear();
+        let mut count = 0;
         for text in texts {
-            found.push(self.number(text.as_ref())?);
+            let text = text.as_ref();
+            match found.get_mut(count) {
+                // Where a list stands beside the last one it often says the same.
+                Some(last) if self.is(*last, text) => {}
+                Some(last) => *last = self.number(text)?,
+                None => found.push(self.number(text)?),
+            }
+            count += 1;
         }
+        found.truncate(count);
         let keys = found.iter().filter_map(|one| Some(self.pooled(*one)?.key));
         if !keys.eq(self.shape.keys.iter().copied()) {
             let mut shape = std::mem::take(&mut self.shape);
@@ -91,11 +100,7 @@ impl LabelPool {
     /// The number of a label, which is read if it is new.
     fn number(&mut self, text: &str) -> Result<u32, LabelError> {
         let hash = self.seed.hash_one(text);
-        let is_it = |one: &u32| {
-            let known = self.pooled(*one).and_then(|one| self.text(one));
-            known == Some(text)
-        };
-        if let Some(number) = self.numbers.find(hash, is_it) {
+        if let Some(number) = self.numbers.find(hash, |one| self.is(*one, text)) {
             return Ok(*number);
         }
         let label: Label = text.parse()?;
@@ -106,17 +111,11 @@ impl LabelPool {
         self.labels.push(Pooled {
             label,
             text: start..self.texts.len(),
+            hash,
             key,
         });
-        let (seed, texts, labels) = (&self.seed, &self.texts, &self.labels);
-        let hash_of = |one: &u32| {
-            let known = labels.get(*one as usize);
-            seed.hash_one(
-                known
-                    .and_then(|one| texts.get(one.text.clone()))
-                    .unwrap_or_default(),
-            )
-        };
+        let labels = &self.labels;
+        let hash_of = |one: &u32| labels.get(*one as usize).map_or(0, |one| one.hash);
         self.numbers.insert_unique(hash, number, hash_of);
         Ok(number)
     }
@@ -145,8 +144,10 @@ impl LabelPool {
         self.labels.get(number as usize)
     }
 
-    fn text(&self, pooled: &Pooled) -> Option<&str> {
-        self.texts.get(pooled.text.clone())
+    /// Whether a label was read from this text.
+    fn is(&self, number: u32, text: &str) -> bool {
+        let pooled = self.pooled(number);
+        pooled.and_then(|one| self.texts.get(one.text.clone())) == Some(text)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, Hasher};
 
 use palisade_identity::hash::Fold;
-pub(crate) use palisade_identity::hash::{Map, Seed};
+pub(crate) use palisade_identity::hash::{Digested, Map, Seed};
 
 /// A number that belongs to another one, of 128 bits that nobody can foresee.
 pub(crate) fn wide(seed: Seed, number: u32) -> u128 {

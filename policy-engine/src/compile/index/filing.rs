@@ -5,13 +5,13 @@ use std::sync::Arc;
 use palisade_abi::Prefix;
 use palisade_identity::{Label, LabelSet, Operator, Requirement, Selector, Source, Text};
 
-use super::super::hash::Map;
+use super::super::hash::{Digested, Map};
 
 /// Every selector stands in one drawer, or in several if any of several values will do; a set that
 /// it matches leads to one of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filing {
-    by_label: Map<Label, Vec<u32>>,
+    by_label: Digested<Label, Vec<u32>>,
     /// Those that take a label from any source.
     by_value: Map<Arc<str>, Map<Text, Vec<u32>>>,
     by_key: Map<Arc<str>, Vec<u32>>,

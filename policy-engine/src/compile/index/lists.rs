@@ -1,5 +1,30 @@
 //! Ascending lists of numbers.
 
+use std::slice;
+
+/// A list that grows at its end; most have one number.
+#[derive(Clone, Debug)]
+pub(super) enum Numbers {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl Numbers {
+    pub(super) fn push(&mut self, number: u32) {
+        match self {
+            Self::One(first) => *self = Self::Many(vec![*first, number]),
+            Self::Many(list) => list.push(number),
+        }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::One(only) => slice::from_ref(only),
+            Self::Many(list) => list,
+        }
+    }
+}
+
 /// Somebody's list, or one of its own.
 #[derive(Debug)]
 pub(super) enum List<'a> {

@@ -10,8 +10,8 @@ use palisade_abi::{Address, Prefix};
 use palisade_identity::{Label, LabelKey, LabelSet, Operator, Requirement, Selector, Source, Text};
 
 use self::filing::Filing;
-use self::lists::{List, intersect, subtract};
-use super::hash::Map;
+use self::lists::{List, Numbers, intersect, subtract};
+use super::hash::{Digested, Map};
 
 /// Label sets and selectors, each found by the other.
 ///
@@ -21,7 +21,7 @@ use super::hash::Map;
 pub(crate) struct Index {
     sets: Vec<Option<LabelSet>>,
     gone: usize,
-    labels: Map<Label, Labelled>,
+    labels: Digested<Label, Labelled>,
     /// The sets that have a key from one source, ascending.
     having: Vec<Vec<u32>>,
     /// The sources that a key occurs with, and the place of each in `having`.
@@ -29,7 +29,7 @@ pub(crate) struct Index {
     /// The sets of each prefix, by its first address and its length.
     prefixes: BTreeMap<(Address, u8), Vec<u32>>,
     selectors: Vec<Selector>,
-    ids: Map<Selector, u32>,
+    ids: Digested<Selector, u32>,
     filing: Filing,
 }
 
@@ -37,12 +37,18 @@ pub(crate) struct Index {
 #[derive(Clone, Debug)]
 struct Labelled {
     /// Ascending.
-    sets: Vec<u32>,
+    sets: Numbers,
     /// The place in `having` of those that have its key from its source.
     having: u32,
 }
 
 impl Index {
+    /// As many sets more will join.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        self.sets.reserve(count);
+        self.labels.reserve(count);
+    }
+
     /// A set joins; returns its number.
     pub(crate) fn add(&mut self, set: &LabelSet) -> u32 {
         let number = number_of(self.sets.len());
@@ -57,7 +63,7 @@ impl Index {
                 labelled.having
             } else {
                 let having = self.having(label);
-                let sets = vec![number];
+                let sets = Numbers::One(number);
                 self.labels.insert(label.clone(), Labelled { sets, having });
                 having
             };
@@ -186,7 +192,7 @@ impl Index {
                 let labels = self
                     .sources(key)
                     .map(|(source, _)| Label::new(source, key.key(), value));
-                labels.filter_map(|label| Some(&*self.labels.get(&label.ok()?)?.sets))
+                labels.filter_map(|label| Some(self.labels.get(&label.ok()?)?.sets.as_slice()))
             }))
         };
         match requirement.operator() {

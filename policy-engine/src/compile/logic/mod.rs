@@ -137,6 +137,7 @@ impl Logic {
         if self.members.is_empty() {
             self.numbers.reserve(changes.identities.len());
             self.members.reserve(changes.identities.len());
+            self.peers.reserve(changes.identities.len());
         }
         for (identity, labels) in &changes.identities {
             self.identity(*identity, *labels, &mut moved, &mut own);

@@ -108,10 +108,21 @@ impl Rules {
         self.gone > self.all.len() / 2 + 1_024
     }
 
+    /// Rules in the order that they decide in.
+    pub(super) fn sorted(&self, numbers: &[u32]) -> Vec<u32> {
+        let order = |number: &u32| (self.order(*number), *number);
+        let mut sorted: Vec<(Option<Order>, u32)> = numbers.iter().map(order).collect();
+        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.compare(a.1, b.1)));
+        sorted.into_iter().map(|(_, number)| number).collect()
+    }
+
+    fn order(&self, number: u32) -> Option<Order> {
+        Some(self.all.get(number as usize)?.as_ref()?.order)
+    }
+
     /// The order that rules decide in; of equal ones the first to come.
     pub(super) fn compare(&self, a: u32, b: u32) -> Ordering {
-        let order = |number: u32| Some(self.all.get(number as usize)?.as_ref()?.order);
-        let by_order = order(a).cmp(&order(b));
+        let by_order = self.order(a).cmp(&self.order(b));
         by_order.then_with(|| match (self.get(a), self.get(b)) {
             (Some(one), Some(other)) => super::super::in_order(one, other).then(a.cmp(&b)),
             _ => a.cmp(&b),

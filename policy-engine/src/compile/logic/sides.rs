@@ -204,8 +204,7 @@ impl Sides {
     }
 
     fn add_rules(&mut self, rules: &Rules, new: &[u32], dirty: &mut BTreeSet<u32>) {
-        let mut sorted = new.to_vec();
-        sorted.sort_by(|a, b| rules.compare(*a, *b));
+        let sorted = rules.sorted(new);
         let mut selected: Map<u32, Vec<u32>> = Map::default();
         for number in sorted {
             let Some(rule) = rules.get(number) else {
