@@ -48,6 +48,7 @@ impl Default for Seed {
 impl BuildHasher for Seed {
     type Hasher = Fold;
 
+    #[inline]
     fn build_hasher(&self) -> Fold {
         Fold {
             state: self.start,
@@ -57,6 +58,7 @@ impl BuildHasher for Seed {
 }
 
 impl Hasher for Fold {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((word, more)) = rest.split_first_chunk::<8>() {
@@ -67,28 +69,34 @@ impl Hasher for Fold {
         self.write_u64(tail(rest) ^ length);
     }
 
+    #[inline]
     fn write_u8(&mut self, value: u8) {
         self.write_u64(value.into());
     }
 
+    #[inline]
     fn write_u16(&mut self, value: u16) {
         self.write_u64(value.into());
     }
 
+    #[inline]
     fn write_u32(&mut self, value: u32) {
         self.write_u64(value.into());
     }
 
+    #[inline]
     fn write_u64(&mut self, value: u64) {
         let wide = u128::from(self.state ^ value) * u128::from(self.factor);
         let [low, high] = halves(wide);
         self.state = low ^ high.rotate_left(29);
     }
 
+    #[inline]
     fn write_usize(&mut self, value: usize) {
         self.write_u64(u64::try_from(value).unwrap_or(u64::MAX));
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         let wide = u128::from(self.state) * u128::from(self.factor.rotate_left(32) | 1);
         let [low, high] = halves(wide);
@@ -97,22 +105,26 @@ impl Hasher for Fold {
 }
 
 impl Hasher for Digest {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
     }
 
+    #[inline]
     fn write_u64(&mut self, digest: u64) {
         self.0 = digest;
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
 }
 
 /// Up to seven bytes as one word; two that are equally long and differ have different words.
+#[inline]
 fn tail(bytes: &[u8]) -> u64 {
     if let (Some(head), Some(tail)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let [head, tail] = [*head, *tail].map(u32::from_le_bytes);
@@ -130,6 +142,7 @@ fn tail(bytes: &[u8]) -> u64 {
     clippy::cast_possible_truncation,
     reason = "the upper half is the other half"
 )]
+#[inline]
 const fn halves(wide: u128) -> [u64; 2] {
     [wide as u64, (wide >> 64) as u64]
 }

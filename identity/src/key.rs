@@ -118,16 +118,19 @@ impl LabelKey {
     }
 
     /// The sources that match.
+    #[inline]
     pub const fn source(&self) -> Source {
         self.source
     }
 
     /// The key without its source.
+    #[inline]
     pub fn key(&self) -> &str {
         &self.key
     }
 
     /// The prefix of a CIDR key.
+    #[inline]
     pub const fn prefix(&self) -> Option<Prefix> {
         self.prefix
     }

@@ -127,21 +127,25 @@ impl Label {
     }
 
     /// Where the label comes from.
+    #[inline]
     pub fn source(&self) -> Source {
         self.0.source
     }
 
     /// The text before the `=`.
+    #[inline]
     pub fn key(&self) -> &str {
         &self.0.key
     }
 
     /// The text after the `=`; empty if there is none.
+    #[inline]
     pub fn value(&self) -> &str {
         &self.0.value
     }
 
     /// The prefix of a CIDR label.
+    #[inline]
     pub fn prefix(&self) -> Option<Prefix> {
         self.0.prefix
     }
@@ -185,6 +189,7 @@ impl Parts {
 }
 
 impl PartialEq for Parts {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         self.digest == other.digest && self.ranks() == other.ranks()
     }
@@ -205,6 +210,7 @@ impl Ord for Parts {
 }
 
 impl Hash for Parts {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.digest);
     }

@@ -168,6 +168,7 @@ impl LabelSet {
     }
 
     /// The labels in the order of their keys.
+    #[inline]
     pub fn iter(&self) -> std::slice::Iter<'_, Label> {
         self.labels.iter()
     }
@@ -211,6 +212,7 @@ impl Default for LabelSet {
 }
 
 impl PartialEq for LabelSet {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         let is_same = || Arc::ptr_eq(&self.labels, &other.labels);
         self.digest == other.digest && (is_same() || self.labels == other.labels)
@@ -232,6 +234,7 @@ impl Ord for LabelSet {
 }
 
 impl Hash for LabelSet {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.digest);
     }
@@ -263,6 +266,7 @@ impl<'a> IntoIterator for &'a LabelSet {
     type Item = &'a Label;
     type IntoIter = std::slice::Iter<'a, Label>;
 
+    #[inline]
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }

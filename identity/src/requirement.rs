@@ -173,11 +173,13 @@ impl Requirement {
     }
 
     /// The key that it looks at.
+    #[inline]
     pub const fn key(&self) -> &LabelKey {
         &self.key
     }
 
     /// What it asks of the label.
+    #[inline]
     pub const fn operator(&self) -> &Operator {
         &self.operator
     }

@@ -108,11 +108,13 @@ impl Selector {
     }
 
     /// The requirements in canonical order.
+    #[inline]
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
     }
 
     /// Whether every label set meets the selector.
+    #[inline]
     pub fn is_everything(&self) -> bool {
         self.requirements.is_empty()
     }
@@ -143,6 +145,7 @@ impl Default for Selector {
 }
 
 impl PartialEq for Selector {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
         let is_same = || Arc::ptr_eq(&self.requirements, &other.requirements);
         self.digest == other.digest && (is_same() || self.requirements == other.requirements)
@@ -164,6 +167,7 @@ impl Ord for Selector {
 }
 
 impl Hash for Selector {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.digest);
     }

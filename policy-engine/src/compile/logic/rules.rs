@@ -39,14 +39,15 @@ impl Order {
             namespace,
             name,
         } = &*rule.resource;
+        let namespace = namespace.as_deref();
+        let marks = [*kind as u8, u8::from(namespace.is_some())];
+        let namespace = namespace.unwrap_or_default().as_bytes();
         let mut first = [0; 24];
-        let namespace = namespace.as_ref().map(|namespace| (1, namespace.bytes()));
-        let (marked, namespace) = namespace.unzip();
-        let text = [*kind as u8, marked.unwrap_or_default()].into_iter();
-        let text = text.chain(namespace.into_iter().flatten());
-        let text = text.chain([0]).chain(name.bytes());
-        for (to, from) in first.iter_mut().zip(text) {
-            *to = from;
+        let mut rest = first.iter_mut();
+        for part in [&marks, namespace, &[0], name.as_bytes()] {
+            for (from, to) in part.iter().zip(rest.by_ref()) {
+                *to = *from;
+            }
         }
         let mut words = [0; 3];
         for (word, bytes) in words.iter_mut().zip(first.as_chunks().0) {
