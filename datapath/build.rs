@@ -11,7 +11,7 @@ use libbpf_cargo::SkeletonBuilder;
 const CLANG_VERSIONS: [u32; 6] = [19, 18, 17, 16, 15, 14];
 
 /// One object for each kind of hook.
-const OBJECTS: [&str; 2] = ["endpoint", "host"];
+const OBJECTS: [&str; 3] = ["endpoint", "host", "overlay"];
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=bpf");

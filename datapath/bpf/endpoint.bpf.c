@@ -17,6 +17,7 @@
 #include "lib/fragment.h"
 #include "lib/neighbour.h"
 #include "lib/proxy.h"
+#include "lib/tunnel.h"
 
 /* For the loader to compare with its own; see src/layout.rs. */
 struct abi_layouts {
@@ -86,7 +87,8 @@ static __always_inline int from_container_ip(struct __sk_buff *skb, struct run *
 		return run->reply ? drop(run, DROP_PROXY_LEG) : redirect_to_proxy(skb, run);
 	if (to_peer)
 		return deliver_to_peer(skb, run, destination);
-	return pass_to_stack(skb, run, source->identity);
+	return destination ? pass_to_stack(skb, run, source->identity) :
+			     pass_to_node(skb, run, source->identity);
 }
 
 SEC("tc")

@@ -12,55 +12,11 @@
  */
 #include <linux/bpf.h>
 
-#include "lib/answer.h"
-#include "lib/decide.h"
-#include "lib/deliver.h"
+#include "lib/arrive.h"
 #include "lib/fragment.h"
+#include "lib/leave.h"
 #include "lib/nat.h"
-#include "lib/proxy.h"
-
-/* The decision about a packet for somebody on this node whose other end is out there. */
-static __always_inline int judge_arrival(struct __sk_buff *skb, struct run *run, int is_endpoint)
-{
-	struct ct_entry *entry = find_flow(skb, run);
-
-	if (is_endpoint)
-		entry = ct_lookup_leg(run, entry);
-	if (run->related)
-		run->needs = NEED_BOTH;
-	else
-		run->needs = entry && ct_is_reply(run, entry) ? NEED_EGRESS : NEED_INGRESS;
-	return judge(run, entry);
-}
-
-static __always_inline int arrive_at_endpoint(struct __sk_buff *skb, struct run *run,
-					      struct endpoint_record *endpoint)
-{
-	int reason;
-
-	run->endpoint = endpoint->id;
-	/* Through the stack it meets to_container. */
-	if (!config.redirect_peer)
-		return pass(run);
-	reason = judge_arrival(skb, run, 1);
-	if (reason)
-		return refuse(skb, run, reason);
-	if (run->key.zone == ZONE_PROXY_LEG)
-		return run->packet.flags & PACKET_FRAGMENT ? drop(run, DROP_FRAGMENT) :
-							     return_to_proxy(skb, run);
-	if (run->proxy_port && !run->related)
-		return drop(run, DROP_PROXY_LEG);
-	return deliver_to_peer(skb, run, endpoint);
-}
-
-static __always_inline int arrive_at_host(struct __sk_buff *skb, struct run *run)
-{
-	int reason;
-
-	run->endpoint = config.host_endpoint;
-	reason = judge_arrival(skb, run, 0);
-	return reason ? refuse(skb, run, reason) : pass(run);
-}
+#include "lib/tunnel.h"
 
 static __always_inline int is_node_address(const struct address *address)
 {
@@ -76,10 +32,14 @@ static __always_inline int from_network_ip(struct __sk_buff *skb, struct run *ru
 	struct endpoint_record *endpoint;
 	int to_host, found, reason = 0;
 
-	if (endpoint_of(&run->packet.tuple.source) || is_host(&run->packet.tuple.source))
+	if (endpoint_of(&run->packet.tuple.source) || is_host(&run->packet.tuple.source) ||
+	    is_past_tunnel(run))
 		return drop(run, DROP_FORGED_SOURCE);
 	run->now = seconds_now();
 	endpoint = endpoint_of(to);
+	/* What it carries is judged when it has come out. */
+	if (is_tunnel(run) && is_host(to))
+		return pass(run);
 	to_host = !endpoint && (config.masquerade || config.host_endpoint) && is_host(to);
 	if (run->packet.flags & PACKET_FRAGMENT && (endpoint || to_host))
 		reason = track_fragment(run);
@@ -103,14 +63,6 @@ static __always_inline int from_network_ip(struct __sk_buff *skb, struct run *ru
 	return pass(run);
 }
 
-/* What is not for IP is the stack's, and so are groups and neighbours. */
-static __always_inline int other_class(struct run *run, int class)
-{
-	if (class == -DROP_MALFORMED || class == -DROP_FRAGMENT)
-		return drop(run, -class);
-	return pass(run);
-}
-
 SEC("tc")
 int from_network(struct __sk_buff *skb)
 {
@@ -122,27 +74,14 @@ int from_network(struct __sk_buff *skb)
 	return class == CLASS_IP ? from_network_ip(skb, &run) : other_class(&run, class);
 }
 
-/* The flow of a packet that leaves; the proxy's own legs are kept apart. */
-static __always_inline struct ct_entry *find_departure(struct __sk_buff *skb, struct run *run)
-{
-	struct ct_entry *entry = find_flow(skb, run);
-
-	if (!is_proxy_forward(run))
-		return entry;
-	run->key.zone = ZONE_PROXY_LEG;
-	return ct_lookup(run);
-}
-
 static __always_inline int leave_endpoint(struct __sk_buff *skb, struct run *run)
 {
 	struct ct_entry *entry = find_departure(skb, run);
 	__u32 peer;
 	int reason;
 
-	/* from_container has judged it, but the proxy's leg is known to nobody else. */
 	if (is_proxy_forward(run)) {
-		run->needs = NEED_EGRESS;
-		reason = judge(run, entry);
+		reason = judge_proxy(run, entry);
 		if (reason)
 			return drop(run, reason);
 		entry = ct_lookup(run);
@@ -157,19 +96,6 @@ static __always_inline int leave_endpoint(struct __sk_buff *skb, struct run *run
 	return reason ? drop(run, reason) : pass(run);
 }
 
-static __always_inline int leave_host(struct __sk_buff *skb, struct run *run)
-{
-	struct ct_entry *entry = find_flow(skb, run);
-	int reason;
-
-	if (run->related)
-		run->needs = NEED_BOTH;
-	else
-		run->needs = entry && ct_is_reply(run, entry) ? NEED_INGRESS : NEED_EGRESS;
-	reason = judge(run, entry);
-	return reason ? drop(run, reason) : pass(run);
-}
-
 static __always_inline int to_network_ip(struct __sk_buff *skb, struct run *run)
 {
 	struct endpoint_record *source = endpoint_of(&run->packet.tuple.source);
@@ -177,7 +103,7 @@ static __always_inline int to_network_ip(struct __sk_buff *skb, struct run *run)
 	int from_host = !source && config.host_endpoint && is_host(&run->packet.tuple.source);
 	int reason;
 
-	if (kind == MARK_ANSWER || !(source || from_host))
+	if (kind == MARK_ANSWER || kind == MARK_OVERLAY || !(source || from_host))
 		return pass(run);
 	if (source && kind != MARK_IDENTITY && kind != MARK_PROXY_FORWARD)
 		return drop(run, DROP_FORGED_SOURCE);
@@ -188,7 +114,10 @@ static __always_inline int to_network_ip(struct __sk_buff *skb, struct run *run)
 		if (reason)
 			return drop(run, reason);
 	}
-	return source ? leave_endpoint(skb, run) : leave_host(skb, run);
+	if (source)
+		return leave_endpoint(skb, run);
+	reason = judge_host(skb, run);
+	return reason ? drop(run, reason) : pass(run);
 }
 
 SEC("tc")

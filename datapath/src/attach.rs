@@ -78,6 +78,8 @@ pub(crate) enum Role {
     Endpoint,
     /// It leads to other machines.
     Network,
+    /// It takes packets to other nodes through tunnels.
+    Overlay,
 }
 
 impl Role {
@@ -85,6 +87,7 @@ impl Role {
         match self {
             Self::Endpoint => [Side::FromContainer, Side::ToContainer],
             Self::Network => [Side::FromNetwork, Side::ToNetwork],
+            Self::Overlay => [Side::FromOverlay, Side::ToOverlay],
         }
     }
 }
@@ -96,14 +99,18 @@ enum Side {
     ToContainer,
     FromNetwork,
     ToNetwork,
+    FromOverlay,
+    ToOverlay,
 }
 
 impl Side {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::FromContainer,
         Self::ToContainer,
         Self::FromNetwork,
         Self::ToNetwork,
+        Self::FromOverlay,
+        Self::ToOverlay,
     ];
 
     const fn suffix(self) -> &'static str {
@@ -112,6 +119,8 @@ impl Side {
             Self::ToContainer => "to",
             Self::FromNetwork => "from-network",
             Self::ToNetwork => "to-network",
+            Self::FromOverlay => "from-overlay",
+            Self::ToOverlay => "to-overlay",
         }
     }
 
@@ -121,20 +130,24 @@ impl Side {
             Self::ToContainer => "to_container",
             Self::FromNetwork => "from_network",
             Self::ToNetwork => "to_network",
+            Self::FromOverlay => "from_overlay",
+            Self::ToOverlay => "to_overlay",
         }
     }
 
     const fn tcx(self) -> libbpf_sys::bpf_attach_type {
         match self {
-            Self::FromContainer | Self::FromNetwork => libbpf_sys::BPF_TCX_INGRESS,
-            Self::ToContainer | Self::ToNetwork => libbpf_sys::BPF_TCX_EGRESS,
+            Self::FromContainer | Self::FromNetwork | Self::FromOverlay => {
+                libbpf_sys::BPF_TCX_INGRESS
+            }
+            Self::ToContainer | Self::ToNetwork | Self::ToOverlay => libbpf_sys::BPF_TCX_EGRESS,
         }
     }
 
     const fn clsact(self) -> TcAttachPoint {
         match self {
-            Self::FromContainer | Self::FromNetwork => TC_INGRESS,
-            Self::ToContainer | Self::ToNetwork => TC_EGRESS,
+            Self::FromContainer | Self::FromNetwork | Self::FromOverlay => TC_INGRESS,
+            Self::ToContainer | Self::ToNetwork | Self::ToOverlay => TC_EGRESS,
         }
     }
 
@@ -144,12 +157,15 @@ impl Side {
             Self::ToContainer => &programs.to_container,
             Self::FromNetwork => &programs.from_network,
             Self::ToNetwork => &programs.to_network,
+            Self::FromOverlay => &programs.from_overlay,
+            Self::ToOverlay => &programs.to_overlay,
         }
     }
 }
 
 /// The folder of pinned links: `<ifindex>-from` and `<ifindex>-to` of each endpoint's device,
-/// `<ifindex>-from-network` and `<ifindex>-to-network` of each that leads to other machines.
+/// `<ifindex>-from-network` and `<ifindex>-to-network` of each that leads to other machines,
+/// `<ifindex>-from-overlay` and `<ifindex>-to-overlay` of the overlay's.
 ///
 /// A filter of clsact has no link; a symbolic link to nowhere takes the place of its pin, and says
 /// who made the qdisc.

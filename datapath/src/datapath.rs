@@ -241,6 +241,14 @@ impl Datapath {
         self.links.attach(&self.programs, ifindex, Role::Network)
     }
 
+    /// Puts both programs on the overlay's device and pins them there; see [`crate::overlay`].
+    ///
+    /// # Errors
+    /// What the kernel said; then the device has neither.
+    pub fn attach_overlay(&mut self, ifindex: u32) -> Result<(), attach::Error> {
+        self.links.attach(&self.programs, ifindex, Role::Overlay)
+    }
+
     /// Takes all programs off a device; whether it had one.
     ///
     /// # Errors
@@ -263,6 +271,14 @@ impl Datapath {
     /// [`attach::Error::Pin`].
     pub fn attached_network(&self) -> Result<Vec<u32>, attach::Error> {
         self.links.attached(&self.programs, Role::Network)
+    }
+
+    /// The overlay's devices that have both programs.
+    ///
+    /// # Errors
+    /// [`attach::Error::Pin`].
+    pub fn attached_overlay(&self) -> Result<Vec<u32>, attach::Error> {
+        self.links.attached(&self.programs, Role::Overlay)
     }
 }
 

@@ -65,6 +65,8 @@ same_layout!(
         masquerade,
         nat_port_low,
         nat_port_high,
+        overlay,
+        overlay_port,
     }
 );
 same_layout!(
@@ -102,7 +104,13 @@ same_layout!(
         address
     }
 );
-same_layout!(IpcacheEntry = ipcache_entry { identity, flags });
+same_layout!(
+    IpcacheEntry = ipcache_entry {
+        identity,
+        flags,
+        tunnel
+    }
+);
 same_layout!(Counter = counter { packets, bytes });
 same_layout!(
     CtKey = ct_key {
@@ -225,6 +233,7 @@ same_const! {
     abi::VERDICT_AUTH_SHIFT as u32, verdict_flag::VERDICT_AUTH_SHIFT;
     abi::IPCACHE_IPV6, ipcache_flag::IPCACHE_IPV6;
     abi::Identity::HOST.get(), known_identity::IDENTITY_HOST;
+    abi::Identity::REMOTE_NODE.get(), known_identity::IDENTITY_REMOTE_NODE;
     abi::Identity::WORLD.get(), known_identity::IDENTITY_WORLD;
     abi::Identity::WORLD_IPV4.get(), known_identity::IDENTITY_WORLD_IPV4;
     abi::Identity::WORLD_IPV6.get(), known_identity::IDENTITY_WORLD_IPV6;
@@ -243,6 +252,7 @@ same_const! {
     abi::Counter::ELEMENTS, counter_index::COUNTER_ELEMENTS;
     abi::Counter::LOST_EVENTS, counter_index::COUNTER_LOST_EVENTS;
     abi::MarkKind::ToProxy as u32, mark_kind::MARK_TO_PROXY;
+    abi::MarkKind::Overlay as u32, mark_kind::MARK_OVERLAY;
     abi::MarkKind::ProxyReturn as u32, mark_kind::MARK_PROXY_RETURN;
     abi::MarkKind::ProxyForward as u32, mark_kind::MARK_PROXY_FORWARD;
     abi::MarkKind::Answer as u32, mark_kind::MARK_ANSWER;
@@ -267,10 +277,13 @@ same_const! {
     abi::DropReason::AuthRequired as u32, drop_reason::DROP_AUTH_REQUIRED;
     abi::DropReason::NatNoPort as u32, drop_reason::DROP_NAT_NO_PORT;
     abi::DropReason::NatProtocol as u32, drop_reason::DROP_NAT_PROTOCOL;
+    abi::DropReason::UnknownNode as u32, drop_reason::DROP_UNKNOWN_NODE;
+    abi::DropReason::InvalidIdentity as u32, drop_reason::DROP_INVALID_IDENTITY;
+    abi::DropReason::NoTunnel as u32, drop_reason::DROP_NO_TUNNEL;
 }
 
 // A new reason belongs in the list above too.
-const _: () = assert!(abi::DropReason::ALL.len() == 15);
+const _: () = assert!(abi::DropReason::ALL.len() == 18);
 
 // What is local to a node is told by one byte, on either side.
 const _: () = assert!(

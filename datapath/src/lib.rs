@@ -1,7 +1,7 @@
 //! The eBPF programs of a node, their loader, maps and events.
 //!
-//! Two programs stand at the host-side veth of every endpoint, and two at each device that leads to
-//! other machines. They ask the decision tables once per
+//! Two programs stand at the host-side veth of every endpoint, two at each device that leads to other
+//! machines, and two at that of the overlay. They ask the decision tables once per
 //! flow, cache the answer in conntrack under a generation, and deliver, hand to a proxy or drop.
 //! What a rule means is not decided here: `palisade-policy` compiles it into [`abi::Write`]s.
 //!
@@ -38,7 +38,8 @@
 //!   caller's own.
 //! - [`Programs`]: the programs alone, over any set of maps; [`Program::run`] tries them on a packet.
 //! - [`Events`], [`Connection`], [`maps::Counters`]: what the programs tell.
-//! - [`netlink`], [`route`]: devices, addresses, and the routes that a transparent proxy needs.
+//! - [`netlink`], [`route`], [`overlay`]: devices, addresses, the routes that a transparent proxy
+//!   needs, and the device of tunnels to other nodes.
 //!
 //! # Needs
 //! Building: clang 14 to 19, libelf and zlib. Running: root, and Linux 6.1 or later; [`features`]
@@ -55,6 +56,7 @@ mod layout;
 pub mod load;
 pub mod maps;
 pub mod netlink;
+pub mod overlay;
 mod probe;
 mod program;
 pub mod route;

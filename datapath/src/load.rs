@@ -13,7 +13,8 @@ use crate::maps::{Map, Maps};
 use crate::program::Program;
 use crate::skel::endpoint::EndpointSkelBuilder;
 use crate::skel::host::HostSkelBuilder;
-use crate::skel::{endpoint, host};
+use crate::skel::overlay::OverlaySkelBuilder;
+use crate::skel::{endpoint, host, overlay};
 use crate::sys;
 
 /// The configuration as an object's own type has it.
@@ -45,6 +46,8 @@ macro_rules! programs_config {
             masquerade: config.masquerade,
             nat_port_low: config.nat_port_low,
             nat_port_high: config.nat_port_high,
+            overlay: config.overlay,
+            overlay_port: config.overlay_port,
         }
     }};
 }
@@ -95,6 +98,10 @@ pub struct Programs {
     pub from_network: Program,
     /// For packets to other machines: the egress hook of a device that leads to them.
     pub to_network: Program,
+    /// For packets out of tunnels: the ingress hook of the overlay's device.
+    pub from_overlay: Program,
+    /// For packets into tunnels: the egress hook of the overlay's device.
+    pub to_overlay: Program,
 }
 
 impl Programs {
@@ -108,21 +115,26 @@ impl Programs {
         let config = sized(maps, config);
         let [from_container, to_container] = load_endpoint(maps, &config)?;
         let [from_network, to_network] = load_host(maps, &config)?;
+        let [from_overlay, to_overlay] = load_overlay(maps, &config)?;
         Ok(Self {
             from_container,
             to_container,
             from_network,
             to_network,
+            from_overlay,
+            to_overlay,
         })
     }
 
     /// Every program.
-    pub fn all(&self) -> [&Program; 4] {
+    pub fn all(&self) -> [&Program; 6] {
         [
             &self.from_container,
             &self.to_container,
             &self.from_network,
             &self.to_network,
+            &self.from_overlay,
+            &self.to_overlay,
         ]
     }
 }
@@ -152,6 +164,20 @@ fn load_host(maps: &Maps, config: &DatapathConfig) -> Result<[Program; 2], Error
     Ok([
         take("from_network", &loaded.progs.from_network)?,
         take("to_network", &loaded.progs.to_network)?,
+    ])
+}
+
+fn load_overlay(maps: &Maps, config: &DatapathConfig) -> Result<[Program; 2], Error> {
+    let mut storage = MaybeUninit::uninit();
+    let open = OverlaySkelBuilder::default().open(&mut storage);
+    let mut open = open.map_err(opening("open"))?;
+    let data = open.maps.rodata_data.as_mut().ok_or_else(unconfigured)?;
+    data.config = programs_config!(overlay, config);
+    reuse(&mut open, maps)?;
+    let loaded = sys::load(open).map_err(refused)?;
+    Ok([
+        take("from_overlay", &loaded.progs.from_overlay)?,
+        take("to_overlay", &loaded.progs.to_overlay)?,
     ])
 }
 

@@ -1,4 +1,5 @@
-//! How packets marked for the proxy stay on this host: a rule and a local route for each family.
+//! How packets marked for the proxy stay on this host, a rule and a local route for each family; and
+//! routes to the endpoints of other nodes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -36,6 +37,44 @@ pub fn remove(netlink: &mut Netlink) -> Result<(), Error> {
         netlink.delete_route(&local_default(loopback, any))?;
     }
     Ok(())
+}
+
+/// Routes endpoints of another node by way of it, if it stands on a link of ours; whether it does.
+///
+/// For nodes without tunnels on networks whose routers do not know where endpoints are. A route that is
+/// there to the same endpoints is replaced.
+///
+/// # Errors
+/// What the kernel said.
+pub fn add_node(netlink: &mut Netlink, node: IpAddr, endpoints: Prefix) -> Result<bool, Error> {
+    let route = to_node(netlink, node, endpoints)?;
+    route.map_or(Ok(()), |route| netlink.set_route(&route))?;
+    Ok(route.is_some())
+}
+
+/// Removes what [`add_node`] has set; whether it was there.
+///
+/// # Errors
+/// What the kernel said.
+pub fn remove_node(netlink: &mut Netlink, node: IpAddr, endpoints: Prefix) -> Result<bool, Error> {
+    match to_node(netlink, node, endpoints)? {
+        Some(route) => netlink.delete_route(&route),
+        None => Ok(false),
+    }
+}
+
+fn to_node(netlink: &mut Netlink, node: IpAddr, endpoints: Prefix) -> Result<Option<Route>, Error> {
+    if node.is_ipv4() != endpoints.address().is_ipv4() {
+        return Ok(None);
+    }
+    let addresses = netlink.all_addresses()?;
+    let on_link = addresses.into_iter().find(|(_, own, length)| {
+        let link = Prefix::new(*own, *length);
+        *own != node
+            && own.is_ipv4() == node.is_ipv4()
+            && link.is_ok_and(|link| link.covers(Prefix::exact(node)))
+    });
+    Ok(on_link.map(|(ifindex, ..)| Route::by_way_of(node, endpoints, ifindex)))
 }
 
 const FAMILIES: [(AddressFamily, IpAddr); 2] = [

@@ -21,3 +21,8 @@ pub(crate) mod endpoint {
 pub(crate) mod host {
     include!(concat!(env!("OUT_DIR"), "/host.skel.rs"));
 }
+
+/// The programs of the overlay's device.
+pub(crate) mod overlay {
+    include!(concat!(env!("OUT_DIR"), "/overlay.skel.rs"));
+}

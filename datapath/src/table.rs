@@ -1,8 +1,8 @@
 //! Maps as the tables that plans are applied to, and as the plan that would recreate them.
 
 use palisade_abi::{
-    EndpointId, IPCACHE_IPV6, Identity, IpcacheEntry, IpcachePrefix, PORT_INDEXES, PolicyId,
-    PortClass, PortIndex, Prefix, RowId, Table, VerdictIndex, Write,
+    EndpointId, IPCACHE_IPV6, IpcacheEntry, IpcachePrefix, PORT_INDEXES, PolicyId, PortClass,
+    PortIndex, Prefix, RowId, Table, VerdictIndex, Write,
 };
 
 use crate::maps::{Error, Maps};
@@ -80,7 +80,7 @@ impl Maps {
             writes.push(Write::Ipcache(Prefix::exact(address.ip()), Some(entry)));
         }
         for (prefix, entry) in self.ipcache_cidr.entries()? {
-            let entry = IpcacheEntry::new(Identity::new(entry.identity));
+            let entry = IpcacheEntry { flags: 0, ..entry };
             writes.extend(prefix_of(&prefix).map(|prefix| Write::Ipcache(prefix, Some(entry))));
         }
         Ok(writes)

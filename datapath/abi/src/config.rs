@@ -131,6 +131,10 @@ pub struct DatapathConfig {
     pub nat_port_low: u32,
     /// The last of them.
     pub nat_port_high: u32,
+    /// The device of the tunnels to other nodes; 0 if there are none.
+    pub overlay: u32,
+    /// The UDP port that nodes send them to.
+    pub overlay_port: u32,
 }
 
 impl DatapathConfig {
@@ -157,6 +161,8 @@ impl DatapathConfig {
             masquerade: 0,
             nat_port_low: NAT_PORTS.0,
             nat_port_high: NAT_PORTS.1,
+            overlay: 0,
+            overlay_port: 0,
         }
     }
 }

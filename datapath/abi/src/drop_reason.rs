@@ -71,4 +71,10 @@ reasons! {
     NatNoPort = 14, "DROP_NAT_NO_PORT", "No mapping for NAT masquerade";
     /// A protocol that cannot be given the node's address.
     NatProtocol = 15, "DROP_NAT_PROTOCOL", "Unsupported protocol for NAT masquerade";
+    /// It came out of a tunnel from a machine that is no node of the cluster.
+    UnknownNode = 16, "DROP_UNKNOWN_NODE", "Tunnel from an unknown node";
+    /// It came out of a tunnel with an identity that does not travel.
+    InvalidIdentity = 17, "DROP_INVALID_IDENTITY", "Invalid identity";
+    /// It was to go through a tunnel to an address that is behind no node.
+    NoTunnel = 18, "DROP_NO_TUNNEL", "No tunnel endpoint";
 }

@@ -4,7 +4,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{Address, Identity, Prefix};
 
-/// Key of map `ipcache_cidr_v1` (longest prefix match). Exact addresses are keys of `ipcache_v1`.
+/// Key of map `ipcache_cidr_v2` (longest prefix match). Exact addresses are keys of `ipcache_v2`.
 #[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
 #[repr(C)]
 pub struct IpcachePrefix {
@@ -35,6 +35,8 @@ pub struct IpcacheEntry {
     pub identity: u32,
     /// [`IPCACHE_IPV6`] in the maps; 0 in a plan.
     pub flags: u32,
+    /// The node that the addresses are behind, by a tunnel; unspecified if they are reached without.
+    pub tunnel: Address,
 }
 
 impl IpcacheEntry {
@@ -43,6 +45,17 @@ impl IpcacheEntry {
         Self {
             identity: identity.get(),
             flags: 0,
+            tunnel: Address::UNSPECIFIED,
+        }
+    }
+
+    /// This entry for addresses that are behind a node, by a tunnel to its address.
+    ///
+    /// A node's own address is behind itself if endpoints are to reach it by the tunnel.
+    pub const fn behind(self, node: Address) -> Self {
+        Self {
+            tunnel: node,
+            ..self
         }
     }
 }

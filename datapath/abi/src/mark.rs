@@ -12,6 +12,8 @@ use crate::Identity;
 pub enum MarkKind {
     /// To the proxy: routed to this host by the loader's rule.
     ToProxy = 0x0200,
+    /// Into a tunnel to another node, or out of one with the identity that it carried.
+    Overlay = 0x0400,
     /// From the proxy to the client it answers; no identity.
     ProxyReturn = 0x0a00,
     /// From the proxy to the server, in the name of the client whose identity it carries.

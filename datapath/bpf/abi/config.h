@@ -37,5 +37,7 @@ struct datapath_config {
 	__u32 masquerade; /* 1: to the world, endpoints speak with the node's address */
 	__u32 nat_port_low; /* the ports that are given to them, */
 	__u32 nat_port_high; /* this one included */
+	__u32 overlay; /* the device of the tunnels to other nodes; 0 if there are none */
+	__u32 overlay_port; /* the UDP port that nodes send them to */
 };
-_Static_assert(sizeof(struct datapath_config) == 104, "struct datapath_config");
+_Static_assert(sizeof(struct datapath_config) == 112, "struct datapath_config");

@@ -4,7 +4,7 @@
 
 #include "address.h"
 
-/* Key of ipcache_cidr_v1. Exact addresses are keys of ipcache_v1. */
+/* Key of ipcache_cidr_v2. Exact addresses are keys of ipcache_v2. */
 struct ipcache_prefix {
 	__u32 prefix_len; /* in the 128-bit mapped space */
 	struct address address;
@@ -19,6 +19,7 @@ enum ipcache_flag {
 enum known_identity {
 	IDENTITY_HOST = 1,
 	IDENTITY_WORLD = 2,
+	IDENTITY_REMOTE_NODE = 6,
 	IDENTITY_WORLD_IPV4 = 9,
 	IDENTITY_WORLD_IPV6 = 10,
 	IDENTITY_SCOPE_SHIFT = 24,
@@ -28,5 +29,6 @@ enum known_identity {
 struct ipcache_entry {
 	__u32 identity;
 	__u32 flags; /* enum ipcache_flag */
+	struct address tunnel; /* the node that the address is behind, by a tunnel; zero for none */
 };
-_Static_assert(sizeof(struct ipcache_entry) == 8, "struct ipcache_entry");
+_Static_assert(sizeof(struct ipcache_entry) == 24, "struct ipcache_entry");

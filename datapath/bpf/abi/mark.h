@@ -11,6 +11,7 @@
 
 enum mark_kind {
 	MARK_TO_PROXY = 0x0200,
+	MARK_OVERLAY = 0x0400, /* into a tunnel, or out of one with the identity it carried */
 	MARK_PROXY_RETURN = 0x0a00, /* from the proxy to the client it answers */
 	MARK_PROXY_FORWARD = 0x0b00, /* from the proxy, in the name of the client it carries */
 	MARK_ANSWER = 0x0c00, /* made by a program, to the sender of what it dropped */

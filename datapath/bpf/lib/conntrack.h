@@ -61,10 +61,16 @@ static __always_inline int is_proxy_forward(const struct run *run)
 	return (run->mark & MARK_KIND_MASK) == MARK_PROXY_FORWARD;
 }
 
+/* Whether the packet's source identity came with it: in the proxy's mark, or through a tunnel. */
+static __always_inline int carries_identity(const struct run *run)
+{
+	return is_proxy_forward(run) || (run->mark & MARK_KIND_MASK) == MARK_OVERLAY;
+}
+
 /* Whether the packet's source is the one that the flow's entry was made for. */
 static __always_inline int ct_same_source(const struct run *run, const struct ct_entry *entry)
 {
-	int from_mark = is_proxy_forward(run);
+	int from_mark = carries_identity(run);
 
 	if (run->related || ct_is_reply(run, entry))
 		return 1;

@@ -65,7 +65,7 @@ static __always_inline void begin_entry(const struct run *run, struct ct_entry *
 {
 	if (run->sender_is_high)
 		entry->flags |= FLOW_ORIGINAL_IS_HIGH;
-	if (is_proxy_forward(run)) {
+	if (carries_identity(run)) {
 		entry->flags |= FLOW_SOURCE_FROM_MARK;
 		entry->source_identity = mark_identity(run->mark);
 	}

@@ -13,20 +13,27 @@ static __always_inline struct endpoint_record *endpoint_of(const struct address 
 	return bpf_map_lookup_elem(&endpoints_v1, &key);
 }
 
-/* The identity of an address that is no endpoint's: exact, by prefix, or the world of its family. */
+/* What is known of an address that is no endpoint's: exactly, or by prefix. */
+static __always_inline struct ipcache_entry *ipcache_entry_of(const struct address *address)
+{
+	struct ipcache_prefix prefix = {.prefix_len = 128, .address = *address};
+	struct ipcache_entry *entry = bpf_map_lookup_elem(&ipcache_v2, &prefix.address);
+
+	if (entry)
+		return entry;
+	entry = bpf_map_lookup_elem(&ipcache_cidr_v2, &prefix);
+	return entry && is_ipv4(address) && entry->flags & IPCACHE_IPV6 ? NULL : entry;
+}
+
+/* The identity of an address that is no endpoint's; without an entry the world of its family. */
 __noinline __u32 ipcache_identity(const struct address *address)
 {
-	struct ipcache_prefix prefix = {.prefix_len = 128};
 	struct ipcache_entry *entry;
 
 	if (!address)
 		return 0;
-	prefix.address = *address;
-	entry = bpf_map_lookup_elem(&ipcache_v1, &prefix.address);
+	entry = ipcache_entry_of(address);
 	if (entry)
-		return entry->identity;
-	entry = bpf_map_lookup_elem(&ipcache_cidr_v1, &prefix);
-	if (entry && !(is_ipv4(address) && entry->flags & IPCACHE_IPV6))
 		return entry->identity;
 	return is_ipv4(address) ? config.world_ipv4 : config.world_ipv6;
 }
@@ -49,7 +56,7 @@ static __always_inline void node_address(struct address *address, int v6)
 static __always_inline int is_host(const struct address *address)
 {
 	struct address key = *address;
-	struct ipcache_entry *entry = bpf_map_lookup_elem(&ipcache_v1, &key);
+	struct ipcache_entry *entry = bpf_map_lookup_elem(&ipcache_v2, &key);
 
 	return entry && entry->identity == IDENTITY_HOST;
 }

@@ -74,7 +74,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct address);
 	__type(value, struct ipcache_entry);
-} ipcache_v1 SEC(".maps");
+} ipcache_v2 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -82,7 +82,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct ipcache_prefix);
 	__type(value, struct ipcache_entry);
-} ipcache_cidr_v1 SEC(".maps");
+} ipcache_cidr_v2 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

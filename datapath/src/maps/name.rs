@@ -36,9 +36,9 @@ maps! {
     /// The two policies of each endpoint.
     PolicyOf = "policy_of_v1";
     /// Identities of exact addresses.
-    Ipcache = "ipcache_v1";
+    Ipcache = "ipcache_v2";
     /// Identities of prefixes.
-    IpcacheCidr = "ipcache_cidr_v1";
+    IpcacheCidr = "ipcache_cidr_v2";
     /// Peer classes of identities.
     IdentityPages = "id_pages_v1";
     /// Port classes of (protocol, port).

@@ -3,7 +3,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use nix::errno::Errno;
 
@@ -87,6 +87,35 @@ impl Netlink {
         ]));
         self.change(
             &format!("make the pair {} and {}", veth.name, veth.peer),
+            RouteNetlinkMessage::NewLink(message),
+            NLM_F_CREATE | NLM_F_EXCL,
+            &[Errno::EEXIST],
+        )
+    }
+
+    /// Makes a device for tunnels whose ends the packets name, without neighbours; whether it was not
+    /// there yet.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::Socket`].
+    pub fn add_vxlan(&mut self, name: &str, port: u16, mtu: u32) -> Result<bool, Error> {
+        let mut message = LinkMessage::default();
+        message.header.flags = LinkFlags::Noarp;
+        message.header.change_mask = LinkFlags::Noarp;
+        message.attributes = vec![
+            LinkAttribute::IfName(name.into()),
+            LinkAttribute::Mtu(mtu),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Vxlan),
+                LinkInfo::Data(InfoData::Vxlan(vec![
+                    InfoVxlan::CollectMetadata(true),
+                    InfoVxlan::Learning(false),
+                    InfoVxlan::Port(port),
+                ])),
+            ]),
+        ];
+        self.change(
+            &format!("make the device {name}"),
             RouteNetlinkMessage::NewLink(message),
             NLM_F_CREATE | NLM_F_EXCL,
             &[Errno::EEXIST],

@@ -13,6 +13,7 @@
 )]
 
 pub mod node;
+pub mod pair;
 pub mod seen;
 pub mod tables;
 
@@ -135,6 +136,9 @@ pub enum Place {
     /// The device that leads to other machines.
     FromNetwork,
     ToNetwork,
+    /// The device of tunnels to other nodes.
+    FromOverlay,
+    ToOverlay,
 }
 
 pub struct Rig {
@@ -277,6 +281,8 @@ impl Rig {
             Place::ToNobody => (&self.programs.to_container, self.nobody),
             Place::FromNetwork => (&self.programs.from_network, self.uplink),
             Place::ToNetwork => (&self.programs.to_network, self.uplink),
+            Place::FromOverlay => (&self.programs.from_overlay, self.uplink),
+            Place::ToOverlay => (&self.programs.to_overlay, self.uplink),
         };
         let frame = Frame {
             data: frame,

@@ -57,8 +57,9 @@ impl Node {
         link::pair(&near, &far).unwrap();
         site.ip("route add 10.0.0.0/24 via 192.0.2.1").unwrap();
         site.ip("route add fd00::/64 via 2001:db8::1").unwrap();
-        let web = pod(&host, "web", WEB, WEB_IDENTITY);
-        let db = pod(&host, "db", DB, DB_IDENTITY);
+        let (web, db) = (Family::BOTH.map(Family::web), Family::BOTH.map(Family::db));
+        let web = pod(&host, "web", (WEB, WEB_IDENTITY), &web, None);
+        let db = pod(&host, "db", (DB, DB_IDENTITY), &db, None);
         let mut config = Config::new(bpffs.path().join("palisade"), SIZES, Mode::Enforce);
         config.hook = hook;
         config.programs.node_ipv4 = node_address(Family::V4).into();
@@ -105,22 +106,7 @@ impl Node {
 
     /// Waits for a drop with this cookie, towards this address.
     pub fn expect_drop(&mut self, to: SocketAddr, reason: DropReason, cookie: u32) -> RawEvent {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let mut seen = Vec::new();
-        while Instant::now() < deadline {
-            for event in self.events.poll(Duration::from_millis(50)).unwrap() {
-                let matches = event.kind == EVENT_DROP
-                    && event.reason == reason as u8
-                    && event.verdict.cookie == cookie
-                    && event.destination == to.ip().into()
-                    && event.destination_port.get() == to.port();
-                if matches {
-                    return event;
-                }
-                seen.push(event);
-            }
-        }
-        panic!("no drop of {to} for {reason} by {cookie} among {seen:#?}");
+        expect_drop(&mut self.events, to, reason, cookie)
     }
 
     /// The devices that have both programs.
@@ -146,16 +132,43 @@ impl Node {
     }
 }
 
-fn pod(host: &Namespace, name: &str, id: EndpointId, identity: Identity) -> Pod {
+/// Waits for a drop with this cookie, towards this address.
+pub fn expect_drop(
+    events: &mut Events,
+    to: SocketAddr,
+    reason: DropReason,
+    cookie: u32,
+) -> RawEvent {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut seen = Vec::new();
+    while Instant::now() < deadline {
+        for event in events.poll(Duration::from_millis(50)).unwrap() {
+            let matches = event.kind == EVENT_DROP
+                && event.reason == reason as u8
+                && event.verdict.cookie == cookie
+                && event.destination == to.ip().into()
+                && event.destination_port.get() == to.port();
+            if matches {
+                return event;
+            }
+            seen.push(event);
+        }
+    }
+    panic!("no drop of {to} for {reason} by {cookie} among {seen:#?}");
+}
+
+/// A namespace with a veth to the host's.
+pub fn pod(
+    host: &Namespace,
+    name: &str,
+    (id, identity): (EndpointId, Identity),
+    addresses: &[IpAddr],
+    mtu: Option<u32>,
+) -> Pod {
     let namespace = Namespace::new(name).unwrap();
-    let addresses: [IpAddr; 2] = Family::BOTH.map(|family| match id {
-        WEB => family.web(),
-        _ => family.db(),
-    });
-    let (ifindex, node_mac) = host
-        .run(|| outer_end(name, &namespace, &addresses))
-        .unwrap();
-    let mac = namespace.run(|| inner_end(&addresses)).unwrap();
+    let outer = || outer_end(name, &namespace, addresses, mtu);
+    let (ifindex, node_mac) = host.run(outer).unwrap();
+    let mac = namespace.run(|| inner_end(addresses)).unwrap();
     let record = EndpointRecord {
         ifindex,
         identity: identity.get(),
@@ -171,13 +184,18 @@ fn pod(host: &Namespace, name: &str, id: EndpointId, identity: Identity) -> Pod 
     }
 }
 
-fn outer_end(name: &str, pod: &Namespace, addresses: &[IpAddr]) -> (u32, [u8; 6]) {
+fn outer_end(
+    name: &str,
+    pod: &Namespace,
+    addresses: &[IpAddr],
+    mtu: Option<u32>,
+) -> (u32, [u8; 6]) {
     let mut netlink = Netlink::open().unwrap();
     let veth = Veth {
         name,
         peer: "eth0",
         peer_namespace: pod.as_fd(),
-        mtu: None,
+        mtu,
     };
     assert!(netlink.add_veth(&veth).unwrap());
     assert!(!netlink.add_veth(&veth).unwrap(), "the second time");

@@ -13,7 +13,7 @@ use super::kernel::Kernel;
 use super::tests::Test;
 
 /// Modules that the tests use; what they depend on comes by itself.
-const MODULES: [&str; 4] = ["veth", "dummy", "sch_ingress", "cls_bpf"];
+const MODULES: [&str; 5] = ["veth", "dummy", "vxlan", "sch_ingress", "cls_bpf"];
 /// Programs that the tests start.
 const TOOLS: [&str; 7] = [
     "ip", "nsenter", "ping", "readlink", "sleep", "tc", "tcpdump",
