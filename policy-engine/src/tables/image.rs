@@ -1,6 +1,8 @@
 //! The tables in memory.
 
 use std::collections::BTreeMap;
+use std::iter::{self, Peekable};
+use std::slice;
 
 use palisade_abi::{
     Address, Cookie, Direction, EndpointId, EndpointRecord, IDENTITY_PAGE_LEN, IDENTITY_PAGES,
@@ -189,8 +191,26 @@ impl Image {
 
     /// Applies writes that are known to be inside their tables.
     pub(super) fn store_all(&mut self, writes: &[Write]) {
-        for write in writes {
-            self.store(write);
+        let mut writes = writes.iter().peekable();
+        while let Some(write) = writes.next() {
+            // Of these two there may be many side by side.
+            match *write {
+                Write::CellSlot(..) => {
+                    let cell = |write: &Write| match *write {
+                        Write::CellSlot(at, slot) => Some((at, slot)),
+                        _ => None,
+                    };
+                    self.cell_slots.set_all(run(write, &mut writes, cell));
+                }
+                Write::PeerClasses(..) => {
+                    let classes = |write: &Write| match *write {
+                        Write::PeerClasses(identity, classes) => Some((identity.get(), classes)),
+                        _ => None,
+                    };
+                    self.peer_classes.set_all(run(write, &mut writes, classes));
+                }
+                _ => self.store(write),
+            }
         }
     }
 
@@ -263,6 +283,20 @@ fn line_value(line: Line, place: u32, slot: impl Fn(u32) -> Slot) -> u32 {
         .map(slot)
         .filter(|slot| slot.owner == line.base)
         .map_or(line.default, |slot| slot.value)
+}
+
+/// A write and those of the same kind that follow, whatever they say.
+fn run<'a, T>(
+    first: &'a Write,
+    rest: &mut Peekable<slice::Iter<'a, Write>>,
+    of: impl Fn(&Write) -> Option<T>,
+) -> impl Iterator<Item = T> {
+    let mut next = of(first);
+    iter::from_fn(move || {
+        let now = next.take()?;
+        next = rest.next_if(|write| of(write).is_some()).and_then(&of);
+        Some(now)
+    })
 }
 
 fn replace<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {

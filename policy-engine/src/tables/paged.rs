@@ -1,5 +1,6 @@
 //! Arrays of words that are mostly zero.
 
+use std::iter;
 use std::sync::Arc;
 
 const PAGE: usize = 1_024;
@@ -24,22 +25,29 @@ impl<T: Copy + Default + PartialEq> Paged<T> {
     }
 
     pub(super) fn set(&mut self, index: u32, value: T) {
-        let (page, word) = place(index);
-        if self.pages.len() <= page {
-            if value == T::default() {
-                return;
+        self.set_all(iter::once((index, value)));
+    }
+
+    /// Sets words one after the other; those side by side on a page cost a look for it once.
+    pub(super) fn set_all(&mut self, words: impl Iterator<Item = (u32, T)>) {
+        let mut words = words.peekable();
+        while let Some((index, value)) = words.next() {
+            let (number, word) = place(index);
+            let is_written = self.pages.get(number).is_some_and(Option::is_some);
+            if !is_written && value == T::default() {
+                continue;
             }
-            self.pages.resize(page + 1, None);
-        }
-        let Some(page) = self.pages.get_mut(page) else {
-            return;
-        };
-        if page.is_none() && value == T::default() {
-            return;
-        }
-        let page = page.get_or_insert_with(|| Arc::new([T::default(); PAGE]));
-        if let Some(word) = Arc::make_mut(page).get_mut(word) {
-            *word = value;
+            if self.pages.len() <= number {
+                self.pages.resize(number + 1, None);
+            }
+            let Some(page) = self.pages.get_mut(number) else {
+                continue;
+            };
+            let page = Arc::make_mut(page.get_or_insert_with(|| Arc::new([T::default(); PAGE])));
+            set(page, word, value);
+            while let Some((next, value)) = words.next_if(|(next, _)| place(*next).0 == number) {
+                set(page, place(next).1, value);
+            }
         }
     }
 
@@ -51,6 +59,12 @@ impl<T: Copy + Default + PartialEq> Paged<T> {
             let words = (first..).zip(page.iter().copied());
             words.filter(|(_, word)| *word != T::default())
         })
+    }
+}
+
+fn set<T>(page: &mut [T], word: usize, value: T) {
+    if let Some(word) = page.get_mut(word) {
+        *word = value;
     }
 }
 
@@ -74,5 +88,27 @@ mod tests {
         assert_eq!(before.iter().collect::<Vec<_>>(), [(5_000, 7)]);
         assert_eq!(words.iter().collect::<Vec<_>>(), [(5_001, 8)]);
         assert_eq!(words.get(u32::MAX), 0);
+    }
+
+    #[test]
+    fn many_words_are_set_as_one_after_the_other() {
+        let writes = [
+            (3, 1),
+            (4, 2),
+            (3, 5),
+            (2_000, 0),
+            (2_001, 6),
+            (4, 0),
+            (1_023, 7),
+            (1_024, 8),
+        ];
+        let (mut one_by_one, mut at_once) = (Paged::<u32>::new(), Paged::<u32>::new());
+        for (index, value) in writes {
+            one_by_one.set(index, value);
+        }
+        at_once.set_all(writes.into_iter());
+        let expected = [(3, 5), (1_023, 7), (1_024, 8), (2_001, 6)];
+        assert_eq!(one_by_one.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(at_once.iter().collect::<Vec<_>>(), expected);
     }
 }

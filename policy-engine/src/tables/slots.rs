@@ -1,6 +1,7 @@
 //! Where the lines of one level lie in their shared array of slots.
 
 use std::collections::{BTreeSet, HashSet};
+use std::mem;
 use std::ops::Range;
 
 use palisade_abi::{Line, Slot};
@@ -105,6 +106,7 @@ impl Slots {
         self.bases.insert(base);
         self.undo.push(Undo::Base(base));
         self.grow(base + last);
+        self.undo.reserve(columns.len());
         for (column, _) in columns {
             self.take(base, base + column);
         }
@@ -119,6 +121,9 @@ impl Slots {
         };
         let fits = columns.iter().all(is_free);
         if fits {
+            if let Some(last) = columns.iter().max() {
+                self.grow(base + last);
+            }
             for column in columns {
                 self.take(base, base + column);
             }
@@ -176,7 +181,7 @@ impl Slots {
     /// A grace period is over; what has happened cannot be undone any more.
     pub(super) fn grace(&mut self) {
         self.undo.clear();
-        for (base, places) in std::mem::take(&mut self.withheld) {
+        for (base, places) in mem::take(&mut self.withheld) {
             self.bases.remove(&base);
             let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
             if count > 0 {
@@ -261,25 +266,38 @@ impl Slots {
         }
     }
 
+    /// Holds a place, which the array has grown to, for a line.
     fn take(&mut self, base: u32, at: u32) {
-        self.grow(at);
-        self.remember(at);
-        let before = self.owners.get(at as usize).copied().unwrap_or_default();
+        let owner = self.owners.get_mut(at as usize);
+        let before = owner.map_or(0, |owner| mem::replace(owner, base));
+        let bit = 1 << (at % 64);
+        let word = self.held.get_mut((at / 64) as usize);
+        let held = word.is_none_or(|word| mem::replace(word, *word | bit) & bit != 0);
+        self.used += u32::from(!held);
+        self.undo.push(Undo::Word {
+            at,
+            owner: before,
+            held,
+        });
         // Most places were never held.
-        if before != 0
-            && let Some(count) = self.stale.get_mut(&before)
-        {
-            self.undo.push(Undo::Stale {
-                base: before,
-                count: *count,
-            });
-            *count -= 1;
-            if *count == 0 {
-                self.stale.remove(&before);
-            }
+        if before != 0 {
+            self.outlive(before);
         }
-        self.write(at, base);
-        self.hold(at, true);
+    }
+
+    /// One slot less names a base that no line may have.
+    fn outlive(&mut self, base: u32) {
+        let Some(count) = self.stale.get_mut(&base) else {
+            return;
+        };
+        self.undo.push(Undo::Stale {
+            base,
+            count: *count,
+        });
+        *count -= 1;
+        if *count == 0 {
+            self.stale.remove(&base);
+        }
     }
 
     fn remember(&mut self, at: u32) {
