@@ -31,7 +31,7 @@ enum Probe {
     File(&'static str),
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     need(
         CLANG_NEWEST,
         "compiles the BPF programs (the newest of 14 to 19)",
@@ -81,8 +81,13 @@ const NEEDS: [Need; 12] = [
     ),
     need(
         "dnsmasq-base",
-        "the demo's name server; starts no service",
+        "the name server of the demo and of tests; starts no service",
         Probe::Program("dnsmasq"),
+    ),
+    need(
+        "bind9-dnsutils",
+        "tests ask the DNS proxy with its dig",
+        Probe::Program("dig"),
     ),
 ];
 
