@@ -52,7 +52,8 @@ stats! {
     released,
     /// Answers not enforced in time, released or not.
     late,
-    /// Queries that were not forwarded because a share was used up.
+    /// Queries that were not forwarded because a share was used up, or dropped unread because too
+    /// many of their client waited.
     overload,
     /// Queries whose server did not answer in time.
     timeout,
