@@ -403,6 +403,26 @@ endpoints:
     }
 
     #[test]
+    fn the_page_on_dns_shows_every_key_with_its_default() {
+        let page = include_str!("../../docs/dns.md");
+        let (_, rest) = page.split_once("```yaml\n").unwrap();
+        let (section, _) = rest.split_once("```").unwrap();
+        let shown = parse(&format!("{TEXT}{section}")).unwrap().dns;
+        assert_eq!(
+            format!("{shown:?}"),
+            format!("{:?}", parse(TEXT).unwrap().dns)
+        );
+        let keys = section.lines().filter(|line| {
+            let key = line.trim_start();
+            line.len() - key.len() == 2 && !key.starts_with('#')
+        });
+        let fields = include_str!("config/dns.rs");
+        let (_, fields) = fields.split_once("pub(super) struct Wire {\n").unwrap();
+        let (fields, _) = fields.split_once('}').unwrap();
+        assert_eq!(keys.count(), fields.lines().count());
+    }
+
+    #[test]
     fn a_wrong_pattern_of_the_section_on_dns_is_told() {
         let error = parse(&format!("{TEXT}dns: {{nxdomain: ['a b']}}\n")).unwrap_err();
         assert!(error.to_string().contains("pattern `a b`"), "{error}");
