@@ -30,6 +30,14 @@ pub(super) struct Best {
     free: Vec<usize>,
 }
 
+/// Items that were found the best for groups of ports.
+#[derive(Debug)]
+struct Picked {
+    general: u32,
+    /// Ascending.
+    specific: Vec<(PortGroup, u32)>,
+}
+
 /// A peer: the rules of the selectors that match it, by the places of the selectors in a list.
 pub(crate) struct Peer<'a, T> {
     /// Whose row is wanted.
@@ -77,6 +85,22 @@ impl Best {
                 *word &= !(1 << (group % 64));
             }
         }
+    }
+
+    /// The best of those items of some rules that are wanted.
+    fn only(
+        &mut self,
+        rules: &[Matched],
+        of: Sources<'_>,
+        is_wanted: impl Fn(Item) -> bool,
+    ) -> Picked {
+        self.add(rules, of, is_wanted);
+        let picked = Picked {
+            general: self.general,
+            specific: self.cells().collect(),
+        };
+        self.undo(0);
+        picked
     }
 
     fn consider_all(&mut self, item: u32) {
@@ -173,6 +197,20 @@ impl Best {
     }
 }
 
+impl Picked {
+    fn groups(&self) -> impl Iterator<Item = PortGroup> {
+        self.specific.iter().map(|(group, _)| *group)
+    }
+
+    /// The best item for a group of ports, or for those that no item names.
+    fn at(&self, group: Option<PortGroup>) -> u32 {
+        let find = |group| self.specific.binary_search_by_key(&group, |one| one.0).ok();
+        let place = group.and_then(find);
+        let best = place.and_then(|place| self.specific.get(place));
+        best.map_or(self.general, |(_, item)| *item)
+    }
+}
+
 /// The first run from one on that is not covered yet; what is passed by is shortened.
 fn first_free(free: &mut [usize], from: usize) -> usize {
     let mut at = from;
@@ -232,30 +270,29 @@ impl Decider<'_> {
     pub(super) fn shared_unknown(&mut self, sure: &[Matched], maybe: &[Matched]) -> u32 {
         let of = self.of;
         let mut best = std::mem::take(&mut self.all.best);
-        best.add(sure, of, |_| true);
-        let (sure_general, mut cells) = (best.general, Vec::new());
-        cells.extend(best.cells().map(|(group, item)| (group, item, Items::NONE)));
-        best.undo(0);
-        best.add(maybe, of, |item| item.rank > Rank::Allow);
-        let maybe_general = best.general;
-        cells.extend(best.cells().map(|(group, item)| (group, Items::NONE, item)));
-        best.undo(0);
+        let sure = best.only(sure, of, |_| true);
+        let all = best.only(maybe, of, |item| item.rank > Rank::Allow);
+        let mut groups: Vec<PortGroup> = sure.groups().chain(all.groups()).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let mut others: Vec<(Rank, Picked)> = Vec::new();
+        let decide = |group: Option<PortGroup>| {
+            let (sure, mut doubt) = (sure.at(group), all.at(group));
+            // To be redirected where one is redirected anyway casts no doubt. What follows might.
+            if let Some(rank) = of.common_redirect(sure, doubt) {
+                if !others.iter().any(|(one, _)| *one == rank) {
+                    let is_other = |item: Item| item.rank > Rank::Allow && item.rank != rank;
+                    others.push((rank, best.only(maybe, of, is_other)));
+                }
+                let other = others.iter().find(|(one, _)| *one == rank);
+                doubt = other.map_or(doubt, |(_, picked)| picked.at(group));
+            }
+            of.careful(sure, doubt)
+        };
+        let (mut decide, mut specific) = (decide, Vec::with_capacity(groups.len()));
+        specific.extend(groups.into_iter().map(|group| (group, decide(Some(group)))));
+        let general = decide(None);
         self.all.best = best;
-        cells.sort_unstable();
-        let decide = |sure: u32, maybe: u32| self.of.careful(sure, maybe);
-        let specific = cells
-            .chunk_by(|one, other| one.0 == other.0)
-            .filter_map(|cells| {
-                let least = |of: fn(&(PortGroup, u32, u32)) -> u32| cells.iter().map(of).min();
-                let (sure, maybe) = (least(|cell| cell.1)?, least(|cell| cell.2)?);
-                let (group, ..) = *cells.first()?;
-                Some((
-                    group,
-                    decide(sure.min(sure_general), maybe.min(maybe_general)),
-                ))
-            });
-        let specific = specific.collect();
-        let general = decide(sure_general, maybe_general);
         self.intern(Cells { general, specific })
     }
 
@@ -314,6 +351,18 @@ impl Sources<'_> {
                 Decision::plain(Decided::Unsure { rule, part })
             }
             _ => decided,
+        }
+    }
+
+    /// Where both what is sure and what comes first and might match redirect to, if it is the same
+    /// proxy.
+    fn common_redirect(self, sure: u32, maybe: u32) -> Option<Rank> {
+        let ranks = [sure, maybe].map(|item| self.items.get(item).map(|item| item.rank));
+        match ranks {
+            [Some(rank @ Rank::Redirect(_)), doubt] if maybe < sure && doubt == Some(rank) => {
+                Some(rank)
+            }
+            _ => None,
         }
     }
 
