@@ -29,6 +29,7 @@ struct abi_layouts {
 	enum datapath_mode mode;
 	enum deny_answer deny_answer;
 	enum policy_size policy_size;
+	enum row_form row_form;
 	enum port_index port_index;
 	enum direction direction;
 	enum action action;

@@ -217,6 +217,9 @@ same_const! {
     abi::IDENTITY_PAGES, policy_size::IDENTITY_PAGES;
     abi::IDENTITY_PAGE_LEN, policy_size::IDENTITY_PAGE_LEN;
     abi::PORT_INDEXES, policy_size::PORT_INDEXES;
+    abi::ROW_BLOCK, row_form::ROW_BLOCK;
+    abi::ROW_BLOCKS, row_form::ROW_BLOCKS;
+    abi::ROW_WIDE, row_form::ROW_WIDE;
     port_index(abi::Protocol::TCP), port_index::PORT_INDEX_TCP;
     port_index(abi::Protocol::UDP), port_index::PORT_INDEX_UDP;
     port_index(abi::Protocol::SCTP), port_index::PORT_INDEX_SCTP;

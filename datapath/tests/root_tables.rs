@@ -17,8 +17,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use palisade_abi::{
     Direction, EndpointId, EndpointRecord, Identity, IpcacheEntry, Line, PeerClass, PeerClasses,
-    PolicyId, PolicyPair, PortClass, PortIndex, Prefix, Protocol, RowId, Slot, Table, TableSizes,
-    Verdict, VerdictIndex, Write,
+    PolicyId, PolicyPair, PortClass, PortIndex, Prefix, Protocol, ROW_BLOCK, ROW_BLOCKS, ROW_WIDE,
+    RowId, Slot, Table, TableSizes, Verdict, VerdictIndex, Write,
 };
 use palisade_policy::{Image, Tables};
 use palisade_testkit::packet::{Packet, TCP_SYN};
@@ -300,10 +300,25 @@ impl Plain {
             SMALL.row_slots,
             peer,
         );
-        let cells = &self.cell_slot;
-        let port = port.get().into();
-        let cell = at(self.row_line.get(&row), cells, SMALL.cell_slots, port);
+        let cell = self.cell(self.row_line.get(&row), port.get().into());
+        let cell = cell & 0xffff;
         self.verdict.get(&cell).copied().unwrap_or_default()
+    }
+
+    /// What a row holds for a port class.
+    fn cell(&self, row: Option<&Line>, class: u32) -> u32 {
+        let line = row.copied().unwrap_or_default();
+        if line.default & ROW_WIDE == 0 {
+            return at(row, &self.cell_slot, SMALL.cell_slots, class);
+        }
+        let (block, column) = (class / ROW_BLOCK, class % ROW_BLOCK);
+        // A line that holds no more than this block: 0 if it is not there.
+        let of_block = Line { default: 0, ..line };
+        let block = at(Some(&of_block), &self.cell_slot, SMALL.cell_slots, block);
+        if block & ROW_WIDE << column != 0 {
+            return block;
+        }
+        at(row, &self.cell_slot, SMALL.cell_slots, ROW_BLOCKS + class)
     }
 }
 
@@ -327,7 +342,7 @@ const SMALL: TableSizes = TableSizes {
     policies: 8,
     row_slots: 32,
     rows: 16,
-    cell_slots: 32,
+    cell_slots: ROW_BLOCKS + 32,
     verdicts: 16,
     ..SIZES
 };
@@ -338,6 +353,20 @@ fn write() -> impl Strategy<Value = Write> {
     let number = || prop_oneof![8 => 0..20_u32, 1 => any::<u32>()];
     let line = move || (base(), number()).prop_map(|(base, default)| Line { base, default });
     let slot = move || (base(), number()).prop_map(|(owner, value)| Slot { owner, value });
+    let row = (line(), any::<bool>()).prop_map(|(line, is_wide)| Line {
+        default: if is_wide {
+            line.default | ROW_WIDE
+        } else {
+            line.default
+        },
+        ..line
+    });
+    let cell_at = prop_oneof![2 => 0..32_u32, 1 => ROW_BLOCKS..ROW_BLOCKS + 32];
+    let cell =
+        (slot(), prop_oneof![2 => Just(0), 1 => any::<u16>()]).prop_map(|(slot, classes)| {
+            let value = slot.value | u32::from(classes) << 16;
+            Slot { value, ..slot }
+        });
     let identity = || select(world::identities());
     let port = || select(world::port_indexes());
     let class = prop_oneof![8 => 0..6_u16, 1 => any::<u16>()];
@@ -355,8 +384,8 @@ fn write() -> impl Strategy<Value = Write> {
         }),
         3 => (0..8_u32, line()).prop_map(|(at, line)| Write::PolicyLine(PolicyId::new(at), line)),
         4 => (0..32_u32, slot()).prop_map(|(at, slot)| Write::RowSlot(at, slot)),
-        4 => (0..16_u32, line()).prop_map(|(at, line)| Write::RowLine(RowId::new(at), line)),
-        6 => (0..32_u32, slot()).prop_map(|(at, slot)| Write::CellSlot(at, slot)),
+        4 => (0..16_u32, row).prop_map(|(at, line)| Write::RowLine(RowId::new(at), line)),
+        8 => (cell_at, cell).prop_map(|(at, slot)| Write::CellSlot(at, slot)),
         3 => (0..16_u16, 1..1000_u32, 0..4_u8).prop_map(|(at, cookie, action)| {
             let verdict = Verdict { cookie, proxy_port: 1, action, flags: 0 };
             Write::Verdict(VerdictIndex::new(at), verdict)

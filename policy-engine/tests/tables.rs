@@ -30,7 +30,7 @@ use palisade_policy::{
 use palisade_testkit::cases;
 use proptest::prelude::*;
 
-use self::history::{History, Loads, Question, ask, questions};
+use self::history::{History, LOADS, Loads, Question, ask, questions};
 use self::walk::{Other, Packet, Walked};
 use self::world::{RuleParts, World};
 
@@ -38,7 +38,7 @@ const SIZES: TableSizes = TableSizes {
     policies: 64,
     row_slots: 1_024,
     rows: 256,
-    cell_slots: 4_096,
+    cell_slots: 8_192,
     verdicts: 1_024,
     endpoints: 16,
     ipcache: 16,
@@ -406,21 +406,16 @@ fn assert_all_readers_see(
     questions: &[Question],
     expected: Action,
 ) {
-    let mut history = History {
-        images: vec![tables.image().clone()],
-        last_seen: Vec::new(),
-        complete: vec![0],
-    };
-    let mut graces = Vec::new();
-    history.push(tables.update(&world.desired()).unwrap(), &mut graces);
+    let mut history = History::new(tables, questions.to_vec());
+    history.push(tables.update(&world.desired()).unwrap());
+    history.end();
     let masks = match order {
-        LoadOrder::InOrder => (1..=8).map(|loads| u8::MAX >> (8 - loads)).collect(),
+        LoadOrder::InOrder => (1..=LOADS).map(|loads| (1 << loads) - 1).collect(),
         LoadOrder::Any => Loads::early(),
     };
     let end = history.images.len() - 1;
     for first in 0..=end {
-        let last = graces.iter().find(|grace| **grace > first).unwrap_or(&end);
-        for then in first..=*last {
+        for then in first..=history.last_seen[first] {
             for early in &masks {
                 let loads = Loads::paused(first, then, *early);
                 for question in questions {

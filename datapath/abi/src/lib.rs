@@ -58,8 +58,8 @@ pub use self::number::{
     PortIndex, Protocol, ProxyPort, RowId, VerdictIndex,
 };
 pub use self::policy::{
-    Action, IDENTITY_PAGE_LEN, IDENTITY_PAGES, Line, PORT_INDEXES, PeerClasses, Slot,
-    VERDICT_AUTH_SHIFT, VERDICT_DEFAULT, VERDICT_LOG, Verdict,
+    Action, IDENTITY_PAGE_LEN, IDENTITY_PAGES, Line, PORT_INDEXES, PeerClasses, ROW_BLOCK,
+    ROW_BLOCKS, ROW_WIDE, Slot, VERDICT_AUTH_SHIFT, VERDICT_DEFAULT, VERDICT_LOG, Verdict,
 };
 pub use self::state::DatapathState;
 pub use self::table::{Table, Write};

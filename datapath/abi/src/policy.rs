@@ -5,12 +5,14 @@
 //! port    = port_class[PortIndex]
 //! peer    = identity_page[identity >> 16][identity & 0xffff].{ingress, egress}, 0 if there is no page
 //! row     = line(policy_lines[policy], row_slots, peer)
-//! cell    = line(row_lines[row], cell_slots, port)
+//! cell    = cell(row_lines[row], port)
 //! verdict = verdicts[cell]
 //! line({base, default}, slots, i) = slots[base + i].owner == base ? slots[base + i].value : default
+//! cell(row, i) = row is wide and s = cell_slots[base + i / 16] has owner base and speaks for i ? s
+//!                : row is wide ? line(row, cell_slots, 4096 + i) : line(row, cell_slots, i)
 //! ```
-//! An index past an array reads as the default. Every record is one aligned 8-byte word, read and
-//! stored whole. All-zero tables deny everything.
+//! Of a cell the low 16 bits count. An index past an array reads as the default. Every record is one
+//! aligned 8-byte word, read and stored whole. All-zero tables deny everything.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -22,6 +24,12 @@ pub const PORT_INDEXES: u32 = 3 * 65_536 + 2 * 256 + 256;
 pub const IDENTITY_PAGES: u32 = 1_024;
 /// Identities on one page.
 pub const IDENTITY_PAGE_LEN: u32 = 65_536;
+/// Set in the default of a wide row: its first slots speak for blocks of port classes.
+pub const ROW_WIDE: u32 = 1 << 16;
+/// Port classes in a block; a slot of a wide row has a bit for each, from [`ROW_WIDE`] on.
+pub const ROW_BLOCK: u32 = 16;
+/// Blocks; after as many slots a wide row goes on as a narrow one does.
+pub const ROW_BLOCKS: u32 = 65_536 / ROW_BLOCK;
 
 /// A word of an identity page: the classes of one identity. 0 is the unknown class.
 #[derive(
@@ -70,7 +78,8 @@ impl Line {
 pub struct Slot {
     /// The base of the line that the slot belongs to. 0 is a free slot: no line has base 0.
     pub owner: u32,
-    /// A [`RowId`] in `row_slot_v1`, a [`VerdictIndex`] in `cell_slot_v1`.
+    /// A [`RowId`] in `row_slot_v1`, a [`VerdictIndex`] in `cell_slot_v1`; in the slot of a block also
+    /// a bit for each class that it speaks for, above the verdict.
     pub value: u32,
 }
 
@@ -89,6 +98,19 @@ impl Slot {
             owner: base,
             value: verdict.get() as u32,
         }
+    }
+
+    /// A slot of a wide row's line: a verdict for those classes of a block that have a bit.
+    pub const fn block(base: u32, verdict: VerdictIndex, classes: u16) -> Self {
+        Self {
+            owner: base,
+            value: (classes as u32) << 16 | verdict.get() as u32,
+        }
+    }
+
+    /// Whether the slot of a block speaks for a port class of that block.
+    pub const fn speaks_for(self, class: u32) -> bool {
+        self.value >> (16 + class % ROW_BLOCK) & 1 == 1
     }
 }
 

@@ -21,7 +21,7 @@ pub struct DatapathState {
 
 impl DatapathState {
     /// The version of the layouts in this crate.
-    pub const LAYOUT: u32 = 5;
+    pub const LAYOUT: u32 = 6;
     /// Words that hold a bit for each identity page.
     pub const PAGE_WORDS: usize = IDENTITY_PAGES as usize / 32;
 }

@@ -10,6 +10,13 @@ enum policy_size {
 	PORT_INDEXES = 3 * 65536 + 2 * 256 + 256,
 };
 
+/* A wide row has a slot for each block of port classes; what these do not speak for follows. */
+enum row_form {
+	ROW_BLOCK = 16, /* classes in a block */
+	ROW_BLOCKS = 4096, /* slots of blocks, before those of single classes */
+	ROW_WIDE = 0x10000, /* in the fallback of a row that has them */
+};
+
 /* Where each protocol starts in port_class_v1. */
 enum port_index {
 	PORT_INDEX_TCP = 0,
@@ -47,13 +54,13 @@ _Static_assert(sizeof(struct peer_classes) == 8, "struct peer_classes");
 /* A policy's rows by peer class, or a row's verdicts by port class. */
 struct line {
 	__u32 base; /* where its exceptions start; the owner that its slots name */
-	__u32 fallback; /* what it holds where it has no exception */
+	__u32 fallback; /* what it holds where it has no exception; a row's may say ROW_WIDE */
 };
 _Static_assert(sizeof(struct line) == 8, "struct line");
 
 struct slot {
 	__u32 owner;
-	__u32 value;
+	__u32 value; /* a row, or a verdict with, in a block's slot, a bit above it for each class */
 };
 _Static_assert(sizeof(struct slot) == 8, "struct slot");
 

@@ -87,6 +87,25 @@ static __always_inline __u32 line_at(union word line, void *slots, __u64 limit, 
 	return slot.slot.owner == line.line.base ? slot.slot.value : line.line.fallback;
 }
 
+/*
+ * A row's verdict for a port class. The slot of a block holds one verdict, in its low half, and says
+ * in its high half which of the block's classes have it.
+ */
+static __always_inline __u16 cell_at(union word row, __u32 class)
+{
+	union word block;
+
+	if (row.line.fallback & ROW_WIDE) {
+		block = word_at(&cell_slot_v1, (__u64)row.line.base + class / ROW_BLOCK,
+				config.cell_slots);
+		if (block.slot.owner == row.line.base &&
+		    block.slot.value >> (16 + class % ROW_BLOCK) & 1)
+			return block.slot.value;
+		class += ROW_BLOCKS;
+	}
+	return line_at(row, &cell_slot_v1, config.cell_slots, class);
+}
+
 /* What an endpoint's policy of one direction says about a peer: a struct verdict as a word. */
 __noinline __u64 policy_verdict(__u32 endpoint, __u32 direction, __u32 identity, __u32 port)
 {
@@ -95,11 +114,11 @@ __noinline __u64 policy_verdict(__u32 endpoint, __u32 direction, __u32 identity,
 	union word peer = peer_classes(identity);
 	__u32 ingress = direction == DIRECTION_INGRESS;
 	__u32 policy = ingress ? policies.policies.ingress : policies.policies.egress;
-	__u32 row, cell;
+	__u32 row;
+	__u16 cell;
 
 	row = line_at(word_at(&policy_line_v1, policy, config.policies), &row_slot_v1,
 		      config.row_slots, ingress ? peer.classes.ingress : peer.classes.egress);
-	cell = line_at(word_at(&row_line_v1, row, config.rows), &cell_slot_v1, config.cell_slots,
-		       class);
+	cell = cell_at(word_at(&row_line_v1, row, config.rows), class);
 	return word_at(&verdict_v1, cell, config.verdicts).raw;
 }

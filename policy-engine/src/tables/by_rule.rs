@@ -116,13 +116,13 @@ impl Tables {
         for (_, entry) in self.state.rows.iter() {
             let mut here: BTreeSet<Key> =
                 deciders.get(&entry.default).copied().into_iter().collect();
-            for (class, cell) in entry.exceptions.iter().filter(|one| live.contains(&one.0)) {
-                let Some(one) = deciders.get(cell) else {
+            for (class, cell) in entry.exceptions().filter(|one| live.contains(&one.0)) {
+                let Some(one) = deciders.get(&cell) else {
                     continue;
                 };
                 here.insert(*one);
                 if let Some(tally) = tallies.get_mut(one) {
-                    tally.port_classes.insert(*class);
+                    tally.port_classes.insert(class);
                 }
                 if let Some(cost) = cost_of(tallies, *one) {
                     cost.cells += 1;

@@ -7,7 +7,8 @@ use std::slice;
 use palisade_abi::{
     Address, Cookie, Direction, EndpointId, EndpointRecord, IDENTITY_PAGE_LEN, IDENTITY_PAGES,
     Identity, IpcacheEntry, Line, PORT_INDEXES, PeerClass, PeerClasses, PolicyId, PolicyPair,
-    PortClass, PortIndex, Prefix, RowId, Slot, Table, TableSizes, Verdict, VerdictIndex, Write,
+    PortClass, PortIndex, Prefix, ROW_BLOCK, ROW_BLOCKS, ROW_WIDE, RowId, Slot, Table, TableSizes,
+    Verdict, VerdictIndex, Write,
 };
 use thiserror::Error;
 
@@ -78,12 +79,22 @@ impl Image {
         let peer = self.peer_class(identity, direction);
         let line = self.policy_line(PolicyId::new(policy));
         let row = line_value(line, peer.get(), |at| self.row_slot(at));
-        let line = self.row_line(RowId::new(row));
-        let cell = line_value(line, u32::from(port.get()), |at| self.cell_slot(at));
-        u16::try_from(cell).map_or_else(
-            |_| Verdict::default(),
-            |cell| self.verdict(VerdictIndex::new(cell)),
-        )
+        let cell = self.cell(self.row_line(RowId::new(row)), u32::from(port.get()));
+        self.verdict(VerdictIndex::new(cell))
+    }
+
+    /// What a row holds for a port class.
+    fn cell(&self, line: Line, class: u32) -> u16 {
+        let mut place = class;
+        if line.default & ROW_WIDE != 0 {
+            let at = line.base.checked_add(class / ROW_BLOCK);
+            let block = at.map(|at| self.cell_slot(at)).unwrap_or_default();
+            if block.owner == line.base && block.speaks_for(class) {
+                return low_half(block.value);
+            }
+            place += ROW_BLOCKS;
+        }
+        low_half(line_value(line, place, |at| self.cell_slot(at)))
     }
 
     /// The two policies of an endpoint.
@@ -297,6 +308,12 @@ fn run<'a, T>(
         next = rest.next_if(|write| of(write).is_some()).and_then(&of);
         Some(now)
     })
+}
+
+/// The verdict in what a row's line holds.
+const fn low_half(value: u32) -> u16 {
+    let [.., high, low] = value.to_be_bytes();
+    u16::from_be_bytes([high, low])
 }
 
 fn replace<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {

@@ -5,6 +5,7 @@ mod classes;
 mod compact;
 mod difference;
 mod engine;
+mod entry;
 mod error;
 mod image;
 mod numbers;

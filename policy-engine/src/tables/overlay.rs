@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 
-use palisade_abi::{Line, PolicyId, RowId, Slot, TableSizes, Write};
+use palisade_abi::{Line, PolicyId, ROW_BLOCKS, ROW_WIDE, RowId, Slot, TableSizes, Write};
 
+use super::entry::{self, Entry, Form};
 use super::error::{Error, Limited};
 use super::image::Image;
 use super::numbers::Numbers;
@@ -22,40 +23,6 @@ pub(super) enum Level {
     Policies,
     /// Rows: columns are port classes, values are verdicts.
     Rows,
-}
-
-/// What the kernel holds for one line.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Entry {
-    base: u32,
-    pub(super) default: u32,
-    /// Columns that differ, or did when somebody could still ask for them; ascending.
-    pub(super) exceptions: Vec<(u32, u32)>,
-}
-
-impl Entry {
-    pub(super) fn at(&self, column: u32) -> u32 {
-        let place = self.exceptions.binary_search_by_key(&column, |one| one.0);
-        let exception = place.ok().and_then(|place| self.exceptions.get(place));
-        exception.map_or(self.default, |(_, value)| *value)
-    }
-
-    /// Sets a column; returns what it held if it was an exception.
-    fn put(&mut self, column: u32, value: Option<u32>) -> Option<u32> {
-        let place = self.exceptions.binary_search_by_key(&column, |one| one.0);
-        match (place, value) {
-            (Ok(place), Some(value)) => {
-                let exception = self.exceptions.get_mut(place)?;
-                Some(std::mem::replace(&mut exception.1, value))
-            }
-            (Ok(place), None) => Some(self.exceptions.remove(place).1),
-            (Err(place), Some(value)) => {
-                self.exceptions.insert(place, (column, value));
-                None
-            }
-            (Err(_), None) => None,
-        }
-    }
 }
 
 /// Whether a line had to move.
@@ -83,7 +50,7 @@ pub(super) struct Overlay {
 
 #[derive(Clone, Debug)]
 enum Undo {
-    Column(u32, u32, Option<u32>),
+    Slot(u32, u32, Option<u32>),
     Line(u32, Option<Entry>),
 }
 
@@ -96,23 +63,16 @@ impl Overlay {
         for number in numbers.iter().filter(|number| **number != 0) {
             let Line { base, default } = level.read(image, *number);
             by_base.insert(base, *number);
-            let exceptions = Vec::new();
-            entries.insert(
-                *number,
-                Entry {
-                    base,
-                    default,
-                    exceptions,
-                },
-            );
+            entries.insert(*number, level.entry(Line { base, default }));
         }
         let contents: Vec<(u32, Slot)> = level.contents(image);
         for (at, slot) in &contents {
             let entry = by_base
                 .get(&slot.owner)
                 .and_then(|line| entries.get_mut(line));
-            if let (Some(entry), Some(column)) = (entry, at.checked_sub(slot.owner)) {
-                entry.exceptions.push((column, slot.value));
+            if let (Some(entry), Some(place)) = (entry, at.checked_sub(slot.owner)) {
+                let value = level.value(entry.form, place, slot.value);
+                entry.slots.push((place, value));
             }
         }
         let bases = by_base
@@ -161,7 +121,7 @@ impl Overlay {
         }
         let number = *self.by_content.get(&key)?;
         let entry = self.get(number)?;
-        (entry.default == default && entry.exceptions == exceptions).then_some(number)
+        entry.says(default, exceptions).then_some(number)
     }
 
     /// Adds a line: its slots, then the line itself. Exceptions are ascending and differ from the
@@ -214,34 +174,28 @@ impl Overlay {
         if differing.is_empty() {
             return Ok(Moved::No);
         }
-        let is_exception = |column: u32| {
-            let exceptions = &entry.exceptions;
-            exceptions
-                .binary_search_by_key(&column, |one| one.0)
-                .is_ok()
-        };
-        let added: Vec<u32> = differing
+        let changes = entry.changes(&differing);
+        let added: Vec<u32> = changes
             .iter()
-            .filter(|(column, value)| *value != default && !is_exception(*column))
-            .map(|(column, _)| *column)
+            .filter(|(place, value)| value.is_some() && entry.slot(*place).is_none())
+            .map(|(place, _)| *place)
             .collect();
-        if self.slots.extend(base, &added) {
-            self.write_columns(number, base, default, &differing, writes);
+        let is_outgrown = self.level == Level::Rows
+            && entry.has_doubled(added.len())
+            && entry::wide(&entry.with(&differing)).is_some();
+        if !is_outgrown && self.slots.extend(base, &added) {
+            self.write_slots(number, base, &changes, writes);
             return Ok(Moved::No);
         }
-        let Some(mut changed) = self.get(number).cloned() else {
+        let Some(entry) = self.get(number) else {
             return Ok(Moved::No);
         };
-        let columns_before = changed.exceptions.iter().map(|(column, _)| *column);
-        self.slots.retire(base, columns_before);
-        for (column, value) in &differing {
-            changed.put(*column, (*value != default).then_some(*value));
-        }
+        let places: Vec<u32> = entry.slots.iter().map(|(place, _)| *place).collect();
+        let mut exceptions = entry.with(&differing);
+        self.slots.retire(base, places.into_iter());
         let wanted: BTreeSet<u32> = columns.iter().map(|(column, _)| *column).collect();
-        changed
-            .exceptions
-            .retain(|(column, _)| wanted.contains(column) || !is_dead(*column));
-        let moved = self.write_line(number, default, changed.exceptions, writes)?;
+        exceptions.retain(|(column, _)| wanted.contains(column) || !is_dead(*column));
+        let moved = self.write_line(number, default, exceptions, writes)?;
         self.replace(number, Some(moved));
         Ok(Moved::Yes)
     }
@@ -249,10 +203,10 @@ impl Overlay {
     /// Gives a line up.
     pub(super) fn retire(&mut self, number: u32) {
         if let Some(entry) = self.replace(number, None) {
-            let columns = entry.exceptions.iter().map(|(column, _)| *column);
-            self.slots.retire(entry.base, columns);
+            let places = entry.slots.iter().map(|(place, _)| *place);
+            self.slots.retire(entry.base, places);
             self.numbers.retire(number);
-            self.litter += entry.exceptions.len() + 1;
+            self.litter += entry.slots.len() + 1;
             self.undo.push(Undo::Line(number, Some(entry)));
         }
     }
@@ -305,10 +259,10 @@ impl Overlay {
         let undo = std::mem::take(&mut self.undo);
         for one in undo.into_iter().rev() {
             match one {
-                Undo::Column(number, column, before) => {
+                Undo::Slot(number, place, before) => {
                     self.forget_content(number);
                     let line = self.lines.get_mut(number as usize).and_then(Option::as_mut);
-                    let _now = line.and_then(|line| line.put(column, before));
+                    let _now = line.and_then(|line| line.put(place, before));
                     self.learn_content(number);
                 }
                 Undo::Line(number, before) => {
@@ -338,46 +292,70 @@ impl Overlay {
         exceptions: Vec<(u32, u32)>,
         writes: &mut Vec<Write>,
     ) -> Result<Entry, Error> {
-        let base = self.slots.place(&exceptions)?;
-        for (column, value) in &exceptions {
+        let (base, form, slots) = self.place(exceptions)?;
+        for (place, value) in &slots {
             let slot = Slot {
                 owner: base,
                 value: *value,
             };
-            writes.push(self.level.write_slot(base + column, slot));
+            writes.push(self.level.write_slot(base + place, slot));
         }
-        writes.push(self.level.write_line(number, Line { base, default }));
+        let mark = match form {
+            Form::Narrow => 0,
+            Form::Wide => ROW_WIDE,
+        };
+        let line = Line {
+            base,
+            default: default | mark,
+        };
+        writes.push(self.level.write_line(number, line));
         Ok(Entry {
             base,
             default,
-            exceptions,
+            form,
+            slots,
         })
     }
 
-    fn write_columns(
+    /// Takes places for exceptions in the form that suits them.
+    #[expect(clippy::type_complexity, reason = "the parts of an entry")]
+    fn place(
+        &mut self,
+        exceptions: Vec<(u32, u32)>,
+    ) -> Result<(u32, Form, Vec<(u32, u32)>), Error> {
+        let wide = match self.level {
+            Level::Policies => None,
+            Level::Rows => entry::wide(&exceptions),
+        };
+        // The slots of a wide row may lie further apart than a small array is long.
+        if let Some(slots) = wide
+            && let Ok(base) = self.slots.place(&slots)
+        {
+            return Ok((base, Form::Wide, slots));
+        }
+        let base = self.slots.place(&exceptions)?;
+        Ok((base, Form::Narrow, exceptions))
+    }
+
+    fn write_slots(
         &mut self,
         number: u32,
         base: u32,
-        default: u32,
-        columns: &[(u32, u32)],
+        changes: &[(u32, Option<u32>)],
         writes: &mut Vec<Write>,
     ) {
         self.forget_content(number);
-        for (column, value) in columns {
-            let is_exception = *value != default;
+        for (place, value) in changes {
             let line = self.lines.get_mut(number as usize).and_then(Option::as_mut);
-            let before = line.and_then(|line| line.put(*column, is_exception.then_some(*value)));
-            self.undo.push(Undo::Column(number, *column, before));
-            let slot = if is_exception {
-                Slot {
-                    owner: base,
-                    value: *value,
-                }
+            let before = line.and_then(|line| line.put(*place, *value));
+            self.undo.push(Undo::Slot(number, *place, before));
+            let slot = if let Some(value) = *value {
+                Slot { owner: base, value }
             } else {
-                self.slots.clear(base, *column);
+                self.slots.clear(base, *place);
                 Slot::default()
             };
-            writes.push(self.level.write_slot(base + column, slot));
+            writes.push(self.level.write_slot(base + place, slot));
         }
         self.learn_content(number);
     }
@@ -426,13 +404,13 @@ impl Overlay {
             return None;
         }
         let entry = self.get(number)?;
-        Some(self.key(entry.default, &entry.exceptions))
+        Some(self.key(entry.default, entry.exceptions()))
     }
 
     /// What lines are found by.
-    pub(super) fn key(&self, default: u32, exceptions: &[(u32, u32)]) -> u64 {
-        let word = |(column, value): &(u32, u32)| u64::from(*column) << 32 | u64::from(*value);
-        let columns = exceptions.iter().map(|one| self.seed.hash_one(word(one)));
+    pub(super) fn key(&self, default: u32, exceptions: impl Iterator<Item = (u32, u32)>) -> u64 {
+        let word = |(column, value)| u64::from(column) << 32 | u64::from(value);
+        let columns = exceptions.map(|one| self.seed.hash_one(word(one)));
         columns.fold(self.seed.hash_one(default), u64::wrapping_add)
     }
 }
@@ -462,6 +440,30 @@ impl Level {
         }
     }
 
+    /// The line as an entry, without its slots.
+    const fn entry(self, Line { base, default }: Line) -> Entry {
+        let (default, form) = match self {
+            Self::Policies => (default, Form::Narrow),
+            Self::Rows if default & ROW_WIDE == 0 => (entry::verdict(default), Form::Narrow),
+            Self::Rows => (entry::verdict(default), Form::Wide),
+        };
+        Entry {
+            base,
+            default,
+            form,
+            slots: Vec::new(),
+        }
+    }
+
+    /// What counts of what a slot holds.
+    const fn value(self, form: Form, place: u32, value: u32) -> u32 {
+        match (self, form) {
+            (Self::Policies, _) => value,
+            (Self::Rows, Form::Wide) if place < ROW_BLOCKS => value,
+            (Self::Rows, _) => entry::verdict(value),
+        }
+    }
+
     fn contents(self, image: &Image) -> Vec<(u32, Slot)> {
         match self {
             Self::Policies => image.row_slots().collect(),
@@ -481,5 +483,64 @@ impl Level {
             Self::Policies => Write::PolicyLine(PolicyId::new(number), line),
             Self::Rows => Write::RowLine(RowId::new(number), line),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Overlay {
+        let image = Image::new(TableSizes::default());
+        Overlay::adopt(Level::Rows, &image, &BTreeSet::new())
+    }
+
+    fn form(rows: &Overlay, number: u32) -> Form {
+        rows.get(number).unwrap().form
+    }
+
+    #[test]
+    fn a_row_that_grows_where_there_is_room_becomes_wide_all_the_same() {
+        let (mut rows, mut writes) = (rows(), Vec::new());
+        let number = rows.add(1, vec![(0, 7)], &mut writes).unwrap();
+        for column in 1..100 {
+            rows.set(number, &[(column, 7)], |_| false, &mut writes)
+                .unwrap();
+            rows.grace();
+        }
+        assert_eq!(form(&rows, number), Form::Wide);
+        assert_eq!(rows.used(), (1, 7));
+    }
+
+    #[test]
+    fn a_row_that_finds_no_room_to_be_wide_is_narrow() {
+        let sizes = TableSizes {
+            cell_slots: 200,
+            ..TableSizes::default()
+        };
+        let mut rows = Overlay::adopt(Level::Rows, &Image::new(sizes), &BTreeSet::new());
+        let mut columns: Vec<(u32, u32)> = (0..100).map(|column| (column, 7)).collect();
+        let all_alike = rows.add(1, columns.clone(), &mut Vec::new()).unwrap();
+        columns[50].1 = 8;
+        let not_quite = rows.add(1, columns, &mut Vec::new()).unwrap();
+        assert_eq!(form(&rows, all_alike), Form::Wide);
+        assert_eq!(form(&rows, not_quite), Form::Narrow);
+    }
+
+    #[test]
+    fn what_is_rolled_back_has_not_happened() {
+        let (mut rows, mut writes) = (rows(), Vec::new());
+        let columns: Vec<(u32, u32)> = (0..100).map(|column| (column, 7)).collect();
+        let number = rows.add(1, columns.clone(), &mut writes).unwrap();
+        rows.commit();
+        let before = rows.clone();
+        let changes: Vec<(u32, u32)> = (90..110).map(|column| (column, column % 3)).collect();
+        rows.set(number, &changes, |_| false, &mut writes).unwrap();
+        assert_ne!(rows.get(number), before.get(number));
+        rows.roll_back();
+        assert_eq!(rows.get(number), before.get(number));
+        assert_eq!(rows.used(), before.used());
+        let key = rows.key(1, columns.iter().copied());
+        assert_eq!(rows.find(key, 1, &columns), Some(number));
     }
 }

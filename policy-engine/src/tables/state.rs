@@ -65,18 +65,17 @@ impl State {
                 ingress.contains(&policy) && live.ingress.contains(column)
                     || egress.contains(&policy) && live.egress.contains(column)
             };
-            let exceptions = entry.exceptions.iter();
-            let rows = exceptions.filter(|(column, _)| is_live(column));
-            row_numbers.extend(rows.map(|(_, row)| *row).chain([entry.default]));
+            let rows = entry.exceptions().filter(|(column, _)| is_live(column));
+            row_numbers.extend(rows.map(|(_, row)| row).chain([entry.default]));
         }
         row_numbers.remove(&0);
         let rows = Overlay::adopt(Level::Rows, image, &row_numbers);
         let port_classes = ports.live();
         let mut verdicts = BTreeSet::new();
         for (_, entry) in rows.iter() {
-            let exceptions = entry.exceptions.iter();
+            let exceptions = entry.exceptions();
             let cells = exceptions.filter(|(column, _)| port_classes.contains(column));
-            verdicts.extend(cells.map(|(_, cell)| *cell).chain([entry.default]));
+            verdicts.extend(cells.map(|(_, cell)| cell).chain([entry.default]));
         }
         verdicts.remove(&0);
         let classes = Both::new(|direction| {
@@ -105,9 +104,9 @@ impl State {
         let mut verdicts = Marks::default();
         for (_, entry) in self.rows.iter() {
             verdicts.mark(entry.default);
-            let exceptions = entry.exceptions.iter();
+            let exceptions = entry.exceptions();
             for (_, cell) in exceptions.filter(|(class, _)| classes.has(*class)) {
-                verdicts.mark(*cell);
+                verdicts.mark(cell);
             }
         }
         self.records.retain(&verdicts)

@@ -72,7 +72,8 @@ pub(crate) fn endpoints() -> Vec<EndpointId> {
 /// Ports on both sides of every boundary that a rule may draw.
 pub(crate) fn ports() -> Vec<(Protocol, u16)> {
     let ports = [
-        0, 1, 52, 53, 54, 79, 80, 81, 443, 1023, 1024, 8080, 8081, 65_535,
+        0, 1, 52, 53, 54, 79, 80, 81, 443, 1023, 1024, 2000, 2009, 2010, 2020, 2047, 8080, 8081,
+        65_535,
     ];
     let both = [Protocol::TCP, Protocol::UDP];
     let mut all: Vec<_> = both
@@ -345,7 +346,19 @@ fn peers() -> impl Strategy<Value = Peers> {
 }
 
 fn port_items() -> impl Strategy<Value = Ports> {
-    prop_oneof![1 => Just(Ports::All), 3 => vec(port_item(), 0..4).prop_map(Ports::Some)]
+    let some = (vec(port_item(), 0..4), proptest::bool::weighted(0.1));
+    // Many ports of their own cut the ranges of others to pieces.
+    let some = some.prop_map(|(mut items, crowd)| {
+        let ports = crowd.then_some(2000..2048).into_iter().flatten();
+        items.extend(ports.map(|port| PortRule {
+            protocol: Protocol::TCP,
+            ports: PortMatch::Numbers(port..=port),
+            redirect: None,
+            location: place(0, 200),
+        }));
+        Ports::Some(items)
+    });
+    prop_oneof![1 => Just(Ports::All), 3 => some]
 }
 
 fn port_item() -> impl Strategy<Value = PortRule> {
@@ -354,6 +367,8 @@ fn port_item() -> impl Strategy<Value = PortRule> {
         80..=80,
         80..=443,
         1..=1023,
+        2009..=2009,
+        2010..=2030,
         8080..=8080,
         1024..=65_535,
         0..=65_535,

@@ -233,9 +233,9 @@ impl Plan<'_> {
             .filter(|(_, row)| *row != default)
             .collect();
         wanted.sort_unstable();
-        let held = entry.exceptions.iter();
+        let held = entry.exceptions();
         let held = held.filter(|(class, row)| classes.is_live(*class) && *row != entry.default);
-        entry.default == default && held.eq(wanted.iter())
+        entry.default == default && held.eq(wanted)
     }
 
     /// The class that every leaving group goes to, and the classes that are new with the places of

@@ -154,7 +154,7 @@ impl Plan<'_> {
             }
             columns.sort_unstable();
             let rows = &mut self.state.rows;
-            let key = rows.key(default, &columns);
+            let key = rows.key(default, columns.iter().copied());
             *number = match rows.find(key, default, &columns) {
                 Some(number) => number,
                 None => rows.add_row(key, default, columns, &mut self.writes)?,
@@ -373,9 +373,9 @@ pub(super) fn rows_in_force(engine: &Engine, state: &State) -> Marks {
         };
         let classes = engine.classes.get(sided.direction);
         rows.mark(entry.default);
-        let exceptions = entry.exceptions.iter();
+        let exceptions = entry.exceptions();
         for (_, row) in exceptions.filter(|(class, _)| classes.is_live(*class)) {
-            rows.mark(*row);
+            rows.mark(row);
         }
     }
     rows
