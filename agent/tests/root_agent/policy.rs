@@ -152,6 +152,35 @@ fn a_killed_agent_comes_back_without_a_connection_lost() {
 }
 
 #[test]
+fn an_agent_killed_at_any_moment_of_a_change_loses_no_connection_and_no_change() {
+    let mut lab = Lab::new(51, &["cart", "pay", "web"]);
+    lab.write("pay.yaml", &allow("pay", "cart", 8443));
+    lab.start();
+    let _pay = echo::Server::tcp(lab.pod("pay"), lab.at("pay", 8443)).unwrap();
+    let _web = echo::Server::tcp(lab.pod("web"), lab.at("web", 80)).unwrap();
+    let mut connection = Connection::open(lab.pod("cart"), lab.at("pay", 8443)).unwrap();
+    for moment in 0..12 {
+        let open = moment % 2 == 0;
+        let port = if open { 80 } else { 81 };
+        let before = lab.revision();
+        lab.write("web.yaml", &allow("web", "pay", port));
+        // Before the change is noticed, in the middle of it, and after it.
+        for _ in 0..moment {
+            connection.echo().unwrap();
+            if lab.revision() > before {
+                break;
+            }
+        }
+        lab.kill();
+        connection.echo().unwrap();
+        lab.start();
+        connection.echo().unwrap();
+        let reached = Connection::open(lab.pod("pay"), lab.at("web", 80));
+        assert_eq!(reached.is_ok(), open, "at moment {moment}");
+    }
+}
+
+#[test]
 fn a_broken_folder_at_a_restart_leaves_what_was_in_force() {
     let mut lab = Lab::new(27, &["cart", "pay", "web"]);
     lab.write("pay.yaml", &allow("pay", "cart", 8443));
