@@ -101,8 +101,7 @@
 //!
 //! Queries, held answers, connections and sockets are bounded over all clients and per client
 //! address ([`Limits`]); every wait has an end ([`Timing`]). A client beyond its share is told
-//! SERVFAIL at once. Where datagrams come faster than they are looked at, clients take turns, and
-//! one of whom too many wait already loses its own.
+//! SERVFAIL at once.
 //!
 //! # What is not passed on
 //!

@@ -52,8 +52,7 @@ stats! {
     released,
     /// Answers not enforced in time, released or not.
     late,
-    /// Queries that were not forwarded because a share was used up, or dropped unread because too
-    /// many of their client waited.
+    /// Queries that were not forwarded because a share was used up.
     overload,
     /// Queries whose server did not answer in time.
     timeout,

@@ -1,6 +1,7 @@
 //! The proxy where the kernel forbids `io_uring`: whatever concerns datagrams, once more.
 
 #[cfg(test)]
+#[expect(dead_code, reason = "shared with tests of streams")]
 #[path = "lab/mod.rs"]
 mod lab;
 

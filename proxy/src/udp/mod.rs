@@ -6,7 +6,6 @@
 //!   client  ◀──────┴──── sink ◀── Held ◀┘      (the embedder's thread releases)
 //! ```
 
-mod backlog;
 pub(crate) mod outbox;
 mod pool;
 mod returns;
@@ -20,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use palisade_abi::{Mark, MarkKind, Protocol};
 
-use self::backlog::{Backlog, Dropped};
 use self::pool::{Pool, Token};
 use self::returns::Returns;
 use self::wait::{Waiter, wait};
@@ -31,7 +29,7 @@ use crate::held::{Pending, hold};
 use crate::policy::{Outcome, Reject};
 use crate::shared::{Origin, Shared};
 use crate::sink::Sink;
-use crate::sys::{BATCH, Datagram, Done, Inbox, Ring, Sharing};
+use crate::sys::{Datagram, Done, Inbox, Ring, Sharing};
 
 /// The thread's state; nobody else touches it.
 #[derive(Debug)]
@@ -43,7 +41,6 @@ pub(crate) struct Loop {
     returns: Returns,
     holds: Deadlines<Weak<Pending>>,
     inbox: Inbox,
-    backlog: Backlog,
     swept: Instant,
 }
 
@@ -61,7 +58,6 @@ impl Loop {
             ),
             holds: Deadlines::new(limits.in_flight),
             inbox: Inbox::new(),
-            backlog: Backlog::new(limits),
             swept: Instant::now(),
             shared,
         })
@@ -88,7 +84,6 @@ impl Loop {
                     event => self.handle(event)?,
                 }
             }
-            self.take_waiting();
             self.expire();
         }
     }
@@ -134,9 +129,6 @@ impl Loop {
     }
 
     fn timeout(&mut self) -> Option<Duration> {
-        if !self.backlog.is_empty() {
-            return Some(Duration::ZERO);
-        }
         let sweep = (!self.pool.is_empty()).then(|| self.swept + SWEEP_INTERVAL);
         let held = self.holds.next(|pending| pending.strong_count() > 0);
         let next = [self.pool.next_expiry(), held, sweep];
@@ -171,37 +163,14 @@ impl Loop {
         let Some(listener) = self.listeners.get(index).map(Arc::clone) else {
             return Ok(());
         };
+        // One batch, so that answers get their turn under a flood of queries.
         let mut inbox = mem::take(&mut self.inbox);
-        // A flood is taken in at once, so that nobody's query waits behind it in the kernel; what
-        // is served between two looks at the answers is one batch.
-        for _ in 0..MOST_BATCHES {
-            let count = inbox.receive(&listener).unwrap_or_default();
-            for datagram in (0..count).map_while(|index| inbox.get(index)) {
-                if count < BATCH && self.backlog.is_empty() {
-                    self.take_query(&listener, datagram);
-                } else if self.backlog.push(key, datagram) == Dropped::One {
-                    self.shared.counters.overload.add();
-                }
-            }
-            if count < BATCH {
-                break;
-            }
+        let count = inbox.receive(&listener).unwrap_or_default();
+        for datagram in (0..count).map_while(|index| inbox.get(index)) {
+            self.take_query(&listener, datagram);
         }
         self.inbox = inbox;
         self.waiter.watch_on(&listener, key, Sharing::One)
-    }
-
-    /// Serves some of those that wait.
-    fn take_waiting(&mut self) {
-        for _ in 0..BATCH {
-            let Some(waiting) = self.backlog.pop() else {
-                return;
-            };
-            let index = usize::try_from(waiting.listener).unwrap_or(usize::MAX);
-            if let Some(listener) = self.listeners.get(index).map(Arc::clone) {
-                self.take_query(&listener, waiting.datagram());
-            }
-        }
     }
 
     fn take_query(&mut self, listener: &Arc<UdpSocket>, datagram: Datagram<'_>) {
@@ -295,7 +264,5 @@ impl Loop {
     }
 }
 
-/// Batches of queries that are taken in together.
-const MOST_BATCHES: usize = 32;
 const STOP: u64 = 1 << 16;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);

@@ -84,13 +84,9 @@ pub(crate) fn wait(
     events: &mut Vec<Done>,
 ) -> io::Result<()> {
     // The kernel counts whole milliseconds: rounded down, the last one would be spent spinning.
-    let timeout = match timeout {
-        None => EpollTimeout::NONE,
-        Some(Duration::ZERO) => EpollTimeout::ZERO,
-        Some(timeout) => {
-            EpollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
-        }
-    };
+    let timeout = timeout.map_or(EpollTimeout::NONE, |timeout| {
+        EpollTimeout::try_from(timeout + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
+    });
     let mut ready = [EpollEvent::empty(); 64];
     let count = match epoll.wait(&mut ready, timeout) {
         Ok(count) => count,

@@ -1,15 +1,15 @@
 //! What one client may use up.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use palisade_proxy::{Decision, Held, Outcome, Policy, Proxy, Query, Rejection, RuleToken};
+use palisade_proxy::{Held, Outcome};
 
 use crate::lab::{
-    A, Client, Lab, NOERROR, PATIENCE, REFUSED, SERVFAIL, Server, Told, answer, ask_tcp, code,
-    connect, forward, name, query, wait,
+    A, Client, Lab, NOERROR, SERVFAIL, Server, Told, answer, ask_tcp, code, connect, forward, name,
+    query, wait,
 };
 
 const FLOODER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -128,59 +128,4 @@ fn sockets_towards(server: &Server) -> usize {
         .lines()
         .filter_map(|line| line.split_whitespace().nth(2));
     peers.filter(|peer| peer.ends_with(&port)).count()
-}
-
-#[test]
-fn whoever_asks_behind_a_flood_is_served_in_its_turn() {
-    let server = moody();
-    let mut config = forward(server.address);
-    config.threads = 1;
-    let (open, gate) = channel::<()>();
-    let (order, judged) = channel();
-    let policy = Gated {
-        gate: Mutex::new(gate),
-        order: Mutex::new(order),
-    };
-    let proxy = Proxy::bind(config)
-        .unwrap()
-        .start(Arc::new(policy))
-        .unwrap();
-    let flooder = Client::new(FLOODER, proxy.addresses()[0]);
-    let other = Client::new(OTHER, proxy.addresses()[0]);
-    // While the proxy looks at the first one, all others come to wait before it.
-    flooder.send(&query(0, "no.example.com", A));
-    assert_eq!(judged.recv_timeout(PATIENCE), Ok(FLOODER.into()));
-    for n in 0..FLOOD {
-        flooder.send(&query(n, "no.example.com", A));
-    }
-    other.send(&query(1, "no.example.com", A));
-    drop(open);
-    assert_eq!(code(&other.receive()), REFUSED);
-    let before = judged.iter().position(|client| client == OTHER);
-    // It waits for what was received before it is looked at in turn, not for the flood.
-    assert!(before.unwrap() < usize::from(FLOOD) / 4, "{before:?}");
-}
-
-/// What an unprivileged socket has room for.
-const FLOOD: u16 = 200;
-
-/// Refuses everything, tells whose query it was, and waits at the first one for the gate to open.
-struct Gated {
-    gate: Mutex<Receiver<()>>,
-    order: Mutex<Sender<IpAddr>>,
-}
-
-impl Policy for Gated {
-    fn decide(&self, query: &Query<'_>) -> Decision {
-        self.order.lock().unwrap().send(query.client.ip()).ok();
-        self.gate.lock().unwrap().recv().ok();
-        Decision::Refuse {
-            rejection: Rejection::Refused,
-            rule: RuleToken::default(),
-        }
-    }
-
-    fn answer(&self, held: Held) {
-        drop(held);
-    }
 }
