@@ -99,7 +99,7 @@ impl fmt::Display for RuleCost {
 }
 
 /// Lines, slots and verdict records are words of 8 bytes.
-const WORD: u64 = 8;
+pub(crate) const WORD: u64 = 8;
 
 impl Tables {
     /// What the tables hold.

@@ -100,14 +100,6 @@ impl Slot {
         }
     }
 
-    /// A slot of a wide row's line: a verdict for those classes of a block that have a bit.
-    pub const fn block(base: u32, verdict: VerdictIndex, classes: u16) -> Self {
-        Self {
-            owner: base,
-            value: (classes as u32) << 16 | verdict.get() as u32,
-        }
-    }
-
     /// Whether the slot of a block speaks for a port class of that block.
     pub const fn speaks_for(self, class: u32) -> bool {
         self.value >> (16 + class % ROW_BLOCK) & 1 == 1

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tables;
-use crate::budget::RuleCost;
+use crate::budget::{RuleCost, WORD};
 use crate::compile::{Both, InForce, Map, Signature, Stands};
 use crate::rule::Rule;
 
@@ -148,6 +148,3 @@ fn key(rule: &Rule) -> Key {
 fn to_u64(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
-
-/// A slot or a verdict record, in bytes.
-const WORD: u64 = 8;

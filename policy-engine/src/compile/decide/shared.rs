@@ -276,7 +276,7 @@ impl Decider<'_> {
         groups.sort_unstable();
         groups.dedup();
         let mut others: Vec<(Rank, Picked)> = Vec::new();
-        let decide = |group: Option<PortGroup>| {
+        let mut decide = |group: Option<PortGroup>| {
             let (sure, mut doubt) = (sure.at(group), all.at(group));
             // To be redirected where one is redirected anyway casts no doubt. What follows might.
             if let Some(rank) = of.common_redirect(sure, doubt) {
@@ -289,8 +289,8 @@ impl Decider<'_> {
             }
             of.careful(sure, doubt)
         };
-        let (mut decide, mut specific) = (decide, Vec::with_capacity(groups.len()));
-        specific.extend(groups.into_iter().map(|group| (group, decide(Some(group)))));
+        let specific = groups.into_iter();
+        let specific = specific.map(|group| (group, decide(Some(group)))).collect();
         let general = decide(None);
         self.all.best = best;
         self.intern(Cells { general, specific })
