@@ -10,7 +10,7 @@ use std::{fmt, io};
 use flate2::read::GzDecoder;
 use palisade_abi::TableSizes;
 use palisade_identity::{Identity, LabelSet};
-use palisade_policy::{Desired, LocalEndpoint, NamedPorts, Options, Policy, ProxyPorts};
+use palisade_policy::{Desired, LocalEndpoint, NamedPorts, Options, Policy, ProxyPorts, ingest};
 
 use crate::timed::{self, Times};
 
@@ -67,6 +67,19 @@ impl std::error::Error for ReadError {
 }
 
 impl Scenario {
+    /// Reads a policy that is to be added.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn read_policy(&self, text: &str) -> Result<Arc<Policy>, String> {
+        let read = ingest::read("added.yaml", text, &self.options).map_err(|errors| {
+            let texts = errors.iter().map(|error| error.render(text));
+            texts.collect::<String>()
+        })?;
+        let policy = read.policies.into_iter().next().ok_or("no policy")?;
+        Ok(Arc::new(policy))
+    }
+
     /// Reads the first scenario of a `.jsonl.gz` file.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! Compiles a bench document and prints one line of JSON: `compile_time FILE [RUNS]`.
 //!
 //! `ns_parse` is the least time to take the texts apart, `ns_load_compile_*` the time from there to
-//! tables in force; `palisade_benches::Times` says what is counted where. One thread; the peak of
+//! tables in force; `palisade_benches::Times` says what is counted where. With
+//! `PALISADE_BENCH_PARTS` set the parts of every run go to standard error, and how often the time of
+//! plain `serde_json` goes into load and compile: a figure that machines agree on. One thread; the peak of
 //! memory is that of the whole process, document and all runs included.
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use palisade_benches::{Scenario, measure, median};
@@ -22,17 +24,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text = Scenario::text(&PathBuf::from(&path))?;
     let mut parse = Vec::new();
     let mut compile = Vec::new();
+    let has_parts = env::var_os("PALISADE_BENCH_PARTS").is_some();
+    let mut plain = Vec::new();
     let mut last = None;
     for _ in 0..runs.max(1) {
         // What a run has made is gone before the next begins.
         drop(last.take());
         let (scenario, tables, times) = measure("bench", &text)?;
-        if env::var_os("PALISADE_BENCH_PARTS").is_some() {
+        if has_parts {
             eprintln!("{times:?}");
+            plain.push(plain_parse(&text)?);
         }
         parse.push(times.parse);
         compile.push(times.load + times.compile);
         last = Some((scenario, tables));
+    }
+    if let (Some(plain), Some(ours)) = (plain.iter().min(), compile.iter().min()) {
+        let ratio = ours.as_secs_f64() / plain.as_secs_f64();
+        eprintln!("plain serde_json: {plain:?}; load and compile take {ratio:.2} times as long");
     }
     let (_, tables) = last.ok_or("no run")?;
     let budget = tables.budget();
@@ -68,6 +77,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     line.insert("flat_entries".to_owned(), tables.flat_entries().into());
     println!("{}", Value::Object(line));
     Ok(())
+}
+
+/// What it takes to read the document into values, whoever does it: tells machines apart.
+fn plain_parse(text: &str) -> Result<Duration, Box<dyn Error>> {
+    let start = Instant::now();
+    let value: Value = serde_json::from_str(text)?;
+    let took = start.elapsed();
+    drop(value);
+    Ok(took)
 }
 
 /// The most memory that the process has had, in kB.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use palisade_abi::Write;
 use palisade_benches::{Scenario, cluster, median};
 use palisade_identity::{Identity, LabelSet};
-use palisade_policy::{Policy, Tables, ingest};
+use palisade_policy::{Policy, Tables};
 use serde_json::{Map, Value, json};
 
 /// Policies of the node and its endpoints.
@@ -176,11 +176,5 @@ fn policy(
         number % 20,
         port + 100
     );
-    let read = ingest::read("added.yaml", &text, &scenario.options);
-    let read = read.map_err(|errors| {
-        let texts = errors.iter().map(|error| error.render(&text));
-        texts.collect::<String>()
-    })?;
-    let policy = read.policies.into_iter().next().ok_or("no policy")?;
-    Ok(Arc::new(policy))
+    Ok(scenario.read_policy(&text)?)
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use palisade_abi::Write;
 use palisade_benches::{Scenario, measure, median};
-use palisade_policy::{Policy, ingest};
+use palisade_policy::Policy;
 use serde_json::{Map, Value};
 
 /// Runs if none are asked for.
@@ -88,11 +88,5 @@ fn policy(scenario: &Scenario) -> Result<Arc<Policy>, Box<dyn Error>> {
         subject.key(),
         subject.value()
     );
-    let read = ingest::read("added.yaml", &text, &scenario.options);
-    let read = read.map_err(|errors| {
-        let texts = errors.iter().map(|error| error.render(&text));
-        texts.collect::<String>()
-    })?;
-    let policy = read.policies.into_iter().next().ok_or("no policy")?;
-    Ok(Arc::new(policy))
+    Ok(scenario.read_policy(&text)?)
 }
